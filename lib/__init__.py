@@ -1,0 +1,11 @@
+"""A language model, floor by floor, as the lessons build it.
+
+    tokenizer · ngram · attention · …        the model, each module resting on those before it
+    corpora                                  what models read
+    course                                   what makes the notebooks teach
+
+Whatever a learner has passed stands in the workbook and takes the place of the reference here, at
+import; `TOKENS_LIB=reference` switches that off.
+"""
+
+__version__ = "0.1.0"
