@@ -8,4 +8,8 @@ Whatever a learner has passed stands in the workbook and takes the place of the 
 import; `TOKENS_LIB=reference` switches that off.
 """
 
+from lib.course.workbook import watch_imports
+
 __version__ = "0.1.0"
+
+watch_imports()

@@ -17,6 +17,7 @@ exercises, and one in `lib.course.mistakes`, which holds the wrong answers that 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Sequence
@@ -73,7 +74,7 @@ class Exercise:
     """A nudge, a step, nearly there."""
     oracle: Function | None = None
     speed: Callable[[], Sequence[Any]] | None = None
-    """Inputs of a realistic size, on which the learner's function is timed against the reference."""
+    """Inputs of a realistic size, to time the learner's function against the reference."""
     speed_run: Callable[..., Any] | None = None
     """`run` for the timing, as in `Case`; left out, `function(*inputs)`."""
     slowest: float = 10.0

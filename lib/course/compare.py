@@ -19,7 +19,6 @@ import torch
 KINDS = (
     "signature",
     "raised",
-    "did not raise",
     "returned None",
     "type",
     "shape",
@@ -27,6 +26,7 @@ KINDS = (
     "device",
     "nan",
     "value",
+    "did not raise",
     "mutated",
     "gradient",
     "not alone",
@@ -48,6 +48,8 @@ class Difference:
 
     kind: str
     detail: str
+    picture: tuple[str, ...] = ()
+    """The right answer and the learner's beside each other, where both are small."""
 
 
 def difference(expected: Any, got: Any, rtol: float, atol: float) -> Difference | None:
@@ -72,7 +74,7 @@ def _difference(expected: Any, got: Any, rtol: float, atol: float, where: str) -
             return Difference("type", detail)
         if isinstance(got, np.generic):
             got = _generic_item(got)
-    if isinstance(expected, bool) or isinstance(expected, str) or isinstance(expected, bytes):
+    if isinstance(expected, bool | str | bytes):
         if type(got) is not type(expected):
             return _type_difference(expected, got, at)
         same = got == expected
@@ -89,8 +91,7 @@ def _difference(expected: Any, got: Any, rtol: float, atol: float, where: str) -
     if isinstance(expected, dict):
         return _dict_difference(expected, got, rtol, atol, where)
     if isinstance(expected, list | tuple):
-        wanted = tuple if isinstance(expected, tuple) else list
-        if not isinstance(got, wanted):
+        if not isinstance(got, tuple if isinstance(expected, tuple) else list):
             return _type_difference(expected, got, at)
         if _len(got) != _len(expected):
             detail = f"{at}expected {_len(expected)} items, got {_len(got)}"
@@ -103,9 +104,7 @@ def _difference(expected: Any, got: Any, rtol: float, atol: float, where: str) -
     if isinstance(expected, set | frozenset):
         if not isinstance(got, set | frozenset):
             return _type_difference(expected, got, at)
-        return _difference(
-            _sorted(map(repr, expected)), _sorted(map(repr, got)), rtol, atol, where
-        )
+        return _difference(_sorted(map(repr, expected)), _sorted(map(repr, got)), rtol, atol, where)
     if type(expected) is not type(got):
         return _type_difference(expected, got, at)
     same = expected == got
@@ -176,9 +175,8 @@ def _tensor_difference(
         return Difference("dtype", f"{at}expected {expected.dtype}, got {got.dtype}")
     if got.device != expected.device:
         return Difference("device", f"{at}expected a tensor on {expected.device}, got {got.device}")
-    a = _flat(_tensor_to_list(_tensor_detach(expected)))
-    b = _flat(_tensor_to_list(_tensor_detach(got)))
-    return _flat_difference(a, b, tuple(expected.shape), rtol, atol, at)
+    left, right = _tensor_to_list(_tensor_detach(expected)), _tensor_to_list(_tensor_detach(got))
+    return _flat_difference(left, right, tuple(expected.shape), rtol, atol, at)
 
 
 def _array_difference(
@@ -190,8 +188,8 @@ def _array_difference(
         return Difference("shape", f"{at}expected shape {expected.shape}, got {got.shape}")
     if got.dtype != expected.dtype:
         return Difference("dtype", f"{at}expected {expected.dtype}, got {got.dtype}")
-    a, b = _flat(_array_to_list(expected)), _flat(_array_to_list(got))
-    return _flat_difference(a, b, expected.shape, rtol, atol, at)
+    left, right = _array_to_list(expected), _array_to_list(got)
+    return _flat_difference(left, right, expected.shape, rtol, atol, at)
 
 
 def _flat(values: Any) -> list[Any]:
@@ -204,8 +202,9 @@ def _flat(values: Any) -> list[Any]:
 
 
 def _flat_difference(
-    a: list[Any], b: list[Any], shape: tuple[int, ...], rtol: float, atol: float, at: str
+    left: Any, right: Any, shape: tuple[int, ...], rtol: float, atol: float, at: str
 ) -> Difference | None:
+    a, b = _flat(left), _flat(right)
     wrong = [i for i, (x, y) in enumerate(_zip(a, b)) if not _numbers_agree(x, y, rtol, atol)]
     if not wrong:
         return None
@@ -216,13 +215,40 @@ def _flat_difference(
     for size in reversed(shape):
         rest, position = divmod(rest, size)
         index.append(position)
-    place = f" at {list(reversed(index))}" if shape else ""
+    index.reverse()
+    place = f" at {index}" if shape else ""
     count = f"; {_len(wrong)} of {_len(a)} values differ" if _len(a) > 1 else ""
+    picture = _side_by_side(left, right, index, shape)
     if nans:
-        return Difference("nan", f"{at}nan{place}, expected {brief(a[first])}{count}")
-    return Difference(
-        "value", f"{at}first difference{place}: expected {brief(a[first])}, got {brief(b[first])}{count}"
-    )  # fmt: skip
+        detail = f"{at}nan{place}, expected {brief(a[first])}{count}"
+        return Difference("nan", detail, picture)
+    wanted, came = brief(a[first]), brief(b[first])
+    detail = f"{at}first difference{place}: expected {wanted}, got {came}{count}"
+    return Difference("value", detail, picture)
+
+
+def _side_by_side(
+    left: Any, right: Any, index: list[int], shape: tuple[int, ...]
+) -> tuple[str, ...]:
+    """The matrix (or row) around the first difference, right answer and learner's, as text."""
+    if _len(shape) == 0 or shape[-1] > 8 or (_len(shape) > 1 and shape[-2] > 8):
+        return ()
+    for position in index[:-2]:
+        left, right = left[position], right[position]
+    if _len(shape) == 1:
+        left, right = [left], [right]
+    rows = [[_cell(x) for x in row] for row in left], [[_cell(x) for x in row] for row in right]
+    wide = max(_len(cell) for side in rows for row in side for cell in row)
+    texts = [["  ".join(cell.rjust(wide) for cell in row) for row in side] for side in rows]
+    column = max(_len("expected"), _len(texts[0][0]))
+    where = f" of {index[:-2]}" if _len(shape) > 2 else ""
+    lines = [f"{'expected'.ljust(column)}    yours{where}"]
+    lines += [f"{a.ljust(column)}    {b}" for a, b in _zip(*texts)]
+    return tuple(lines)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def snapshot(value: Any) -> Any:

@@ -100,7 +100,9 @@ def _collect(
     sources[function.__name__] = source
     if function.__closure__:
         names = ", ".join(repr(n) for n in function.__code__.co_freevars)
-        raise NotPortable(f"it uses {names} from the function around it: define it at the top level")
+        raise NotPortable(
+            f"it uses {names} from the function around it: define it at the top level"
+        )
     space = function.__globals__
     for name in _global_names(function, source):
         if name in sources or name in constants or name in imports or name not in space:
@@ -167,10 +169,10 @@ def _import_line(name: str, value: Any, space: dict[str, Any]) -> str | None:
     if module and symbol and module != "__main__" and "." not in symbol:
         if getattr(sys.modules.get(module), symbol, None) is value:
             return _from(module, symbol, name)
-    if isinstance(value, int | float | str | bytes | tuple | list | dict | set):
-        return None
-    # Objects that do not know where they live (torch.float32, a partial): look in loaded packages.
-    for module in ("torch", "torch.nn.functional", "math", "numpy", "typing", "einops"):
+    # Objects that do not know where they live (math.inf, torch.float32): look in loaded packages.
+    literal = isinstance(value, int | float | str | bytes | tuple | list | dict | set)
+    places = ("torch", "torch.nn.functional", "numpy", "typing", "einops")
+    for module in ("math",) if literal else places:
         if getattr(sys.modules.get(module), name, None) is value:
             return _from(module, name, name)
     return None

@@ -186,7 +186,9 @@ REPEAT_KV = Exercise(
     "lib.attention.repeat_kv",
     oracle=lambda x, n_repeat: x.repeat_interleave(n_repeat, dim=1),
     cases=[
-        Case("2 key-value heads, 3 query heads each", lambda: (randn(2, 2, 4, 5), 3), gradient=True),
+        Case(
+            "2 key-value heads, 3 query heads each", lambda: (randn(2, 2, 4, 5), 3), gradient=True
+        ),
         Case("3 key-value heads, 2 query heads each", lambda: (randn(1, 3, 2, 4), 2)),
         Case("one key-value head for all", lambda: (randn(2, 1, 3, 4), 4)),
         Case("one query head each: nothing to do", lambda: (randn(2, 3, 4, 5), 1)),
@@ -283,7 +285,9 @@ def run_rotated(forward: Any, x: Tensor) -> Tensor:
 def run_cached(forward: Any, x: Tensor) -> tuple[Tensor, ...]:
     """The text in three pieces, the way a model reads its own words: 3 tokens, 2, then 1."""
     attention, cache = layer(forward, 12, 4, n_kv_head=2), ListCache()
-    pieces = [attention(part, rotate=turn, cache=cache) for part in x.split([3, 2, 1], dim=1)]
+    pieces = [
+        attention(part, rotate=turn, cache=cache) for part in torch.split(x, [3, 2, 1], dim=1)
+    ]
     assert cache.key is not None and cache.value is not None
     return torch.cat(pieces, dim=1), cache.key, cache.value
 

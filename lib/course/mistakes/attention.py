@@ -22,7 +22,9 @@ def _bad_sizes(n_query, n_key):
     return n_key
 
 
-@mistake(MASK, "The mask is inverted: True must mean that the query may look, False that it may not.")
+@mistake(
+    MASK, "The mask is inverted: True must mean that the query may look, False that it may not."
+)
 def inverted(n_query, n_key=None, device=None):
     return ~visible(n_query, _bad_sizes(n_query, n_key))
 
@@ -48,7 +50,9 @@ def top_left(n_query, n_key=None, device=None):
     return torch.ones(n_query, n_key, dtype=torch.bool).tril()
 
 
-@mistake(MASK, "The mask is transposed: each token sees the future and not the past (triu for tril).")
+@mistake(
+    MASK, "The mask is transposed: each token sees the future and not the past (triu for tril)."
+)
 def upper(n_query, n_key=None, device=None):
     n_key = _bad_sizes(n_query, n_key)
     return torch.ones(n_query, n_key, dtype=torch.bool).triu(n_key - n_query)
@@ -207,12 +211,14 @@ def split_interleaved(x, n_head):
     return rearrange(x, "b t (d h) -> b h t d", h=n_head)
 
 
-@mistake(SPLIT, "The heads are cut, but still stand behind the tokens: (b t h d) should be (b h t d).")
+@mistake(
+    SPLIT, "The heads are cut, but still stand behind the tokens: (b t h d) should be (b h t d)."
+)
 def split_not_moved(x, n_head):
     return rearrange(x, "b t (h d) -> b t h d", h=n_head)
 
 
-@mistake(SPLIT, "n_head is taken for the size of a head: it is the number of heads.")
+@mistake(SPLIT, "The second argument is taken for the size of a head: it is the number of heads.")
 def split_sizes_swapped(x, n_head):
     return rearrange(x, "b t (h d) -> b h t d", d=n_head)
 
@@ -231,12 +237,16 @@ def merge_by_view(x):
     return x.reshape(x.size(0), x.size(2), -1)
 
 
-@mistake(MERGE, "The heads are interleaved: (h d) keeps each head's numbers together, (d h) does not.")
+@mistake(
+    MERGE, "The heads are interleaved: (h d) keeps each head's numbers together, (d h) does not."
+)
 def merge_interleaved(x):
     return rearrange(x, "b h t d -> b t (d h)")
 
 
-@mistake(MERGE, "Heads and tokens are merged with each other: what belongs together are heads and d.")
+@mistake(
+    MERGE, "Heads and tokens are merged with each other: what belongs together are heads and d."
+)
 def merge_tokens(x):
     return rearrange(x, "b h t d -> b (h t) d")
 
@@ -266,7 +276,9 @@ def repeat_batch(x, n_repeat):
     return repeat(x, "b g t d -> (b r) g t d", r=n_repeat)
 
 
-@mistake(REPEAT, "The numbers of each head are repeated: d must stay, the number of heads must grow.")
+@mistake(
+    REPEAT, "The numbers of each head are repeated: d must stay, the number of heads must grow."
+)
 def repeat_numbers(x, n_repeat):
     return repeat(x, "b g t d -> b g t (d r)", r=n_repeat)
 
@@ -324,7 +336,9 @@ def cached_after_repeat(self, x, mask=None, rotate=None, cache=None):
     return _forward(self, x, mask, rotate, cache, repeat_first=True)
 
 
-@mistake(FORWARD, "The values are rotated too. Positions decide who is looked at, not what is said.")
+@mistake(
+    FORWARD, "The values are rotated too. Positions decide who is looked at, not what is said."
+)
 def rotated_values(self, x, mask=None, rotate=None, cache=None):
     return _forward(self, x, mask, rotate, cache, rotate_value=True)
 
@@ -348,7 +362,9 @@ def own_mask_always(self, x, mask=None, rotate=None, cache=None):
     return _forward(self, x, mask, rotate, cache, own_mask=False)
 
 
-@mistake(FORWARD, "There is no causal mask when the caller gives none: every token sees the future.")
+@mistake(
+    FORWARD, "There is no causal mask when the caller gives none: every token sees the future."
+)
 def not_causal(self, x, mask=None, rotate=None, cache=None):
     return _forward(self, x, mask, rotate, cache, causal=mask is not None)
 
@@ -380,6 +396,8 @@ def cache_ignored(self, x, mask=None, rotate=None, cache=None):
     return _forward(self, x, mask, rotate, None)
 
 
-@mistake(FORWARD, "`rotate` is never used: the model would not know in which order its words stand.")
+@mistake(
+    FORWARD, "`rotate` is never used: the model would not know in which order its words stand."
+)
 def rotate_ignored(self, x, mask=None, rotate=None, cache=None):
     return _forward(self, x, mask, None, cache)

@@ -1,0 +1,207 @@
+"""What a learner meets: `exercise`, `given`, `hint`, `solution`, `settle`.
+
+    @exercise("lib.attention.causal_mask")
+    def causal_mask(n_query, n_key=None, device=None):
+        raise NotImplementedError
+
+Running such a cell says at once how it stands: `○` not started, `✗` wrong and where, `✓` right, and
+from then on `lib.attention.causal_mask` is the learner's own.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from lib.course import workbook
+from lib.course.bank import Exercise, Function, find, owner_of
+from lib.course.judge import Verdict, judge
+from lib.course.portable import function_source, standalone_source
+from lib.course.reference import installed, reference
+
+T = TypeVar("T")
+
+_last: list[str] = []
+_hints_given: dict[str, int] = {}
+
+
+def exercise(name: str) -> Callable[[Function], Function]:
+    """Check the decorated function as the exercise `name` and say how it stands.
+
+    What the name is bound to afterwards: blank, to what `lib` uses (the lesson goes on); wrong, to
+    the learner's own function (to be debugged); right, to the learner's own function, which is kept
+    in the workbook and put into `lib`.
+
+    Args:
+        name: "lib.<module>.<symbol>", or "<lesson>.<name>" for what belongs to a lesson alone.
+    """
+
+    def check(function: Function) -> Function:
+        entry = find(name)
+        _last[:] = [entry.name]
+        function.__exercise__ = entry.name  # type: ignore[attr-defined]
+        verdict = judge(function, entry)
+        if verdict.blank:
+            _say_blank(entry)
+            return installed(entry.name)
+        if not verdict.right:
+            print(describe(verdict))
+            return function
+        print(f"✓ {verdict.passed}/{verdict.total} {entry.short}{_keep(function, entry, verdict)}")
+        return function
+
+    return check
+
+
+def _say_blank(entry: Exercise) -> None:
+    own = not entry.local and installed(entry.name) is not reference(entry.name)
+    until = "the one you passed earlier is used" if own else "the reference stands in until then"
+    print(f"○ {entry.short} not started: {until} · hint() for a nudge")
+
+
+def describe(verdict: Verdict) -> str:
+    """A wrong answer in words: the case, what was called, what came back, the likely mistake."""
+    failure = verdict.failure
+    assert failure is not None
+    lines = [f"✗ {verdict.passed}/{verdict.total} {verdict.exercise.short} · {failure.case}"]
+    if failure.call != verdict.exercise.short:
+        lines.append(f"    you ran    {failure.call}")
+    lines.extend(_wrapped("    the check  ", failure.detail))
+    lines.extend("               " + line for line in failure.picture)
+    if verdict.mistake:
+        lines.extend(_wrapped("    it seems   ", verdict.mistake))
+    printed = failure.printed.rstrip().splitlines()
+    if printed:
+        lines.append("    it printed " + printed[0][:100])
+        lines.extend("               " + line[:100] for line in printed[1:8])
+    lines.append("    hint() for a nudge")
+    return "\n".join(lines)
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, width=96, initial_indent=head, subsequent_indent=" " * len(head))
+
+
+def _keep(function: Function, entry: Exercise, verdict: Verdict) -> str:
+    """Save and install a right answer; the end of the line that tells so."""
+    slower = verdict.times_slower
+    if not workbook.is_on():
+        return ""
+    source = standalone_source(function)
+    if not source:
+        return " · right, but its source cannot be read here, so lib keeps the reference"
+    try:
+        workbook.keep(entry.name, source, workbook.signature_of(reference(entry.name)), slower)
+    except OSError as error:
+        return f" · right, but it could not be saved: {error.strerror}: {workbook.folder()}"
+    if entry.local:
+        return ""
+    if not verdict.quick:
+        assert slower is not None
+        size = "far slower" if slower == float("inf") else f"{slower:.0f} × slower"
+        return (
+            f" · right, but {size} than the reference: lib keeps its own until yours is at most "
+            f"{entry.slowest:.0f} × slower"
+        )
+    try:
+        unreached = workbook.install(entry.name, workbook.load(entry.name))
+    except workbook.Skipped as reason:
+        return f" · right, but lib keeps the reference: its file {reason}"
+    line = f" · from here on, {entry.name} is yours"
+    if unreached:
+        line += "\n    restart the kernel to reach all of it: " + "; ".join(unreached)
+    return line
+
+
+def given(name: str) -> Callable[[T], T]:
+    """Mark code that is shown for reading: as long as it is unchanged, its name is `lib`'s own.
+
+    Change it, and the cell's own version is used in this notebook; `lib` stays as it is.
+    """
+
+    def show(shown: T) -> T:
+        owner, attribute = owner_of(name)
+        original = vars(owner)[attribute]
+        if _same_code(shown, original):
+            return original  # type: ignore[no-any-return]
+        print(f"✎ {name} is changed in this notebook only; lib keeps its own")
+        if inspect.isclass(shown):  # methods that the cell did not show
+            for key, value in vars(original).items():
+                if key not in vars(shown):
+                    setattr(shown, key, value)
+        return shown
+
+    return show
+
+
+def _same_code(shown: Any, original: Any) -> bool:
+    """Whether two functions, or the methods that two classes share, have the same source."""
+    if inspect.isclass(shown):
+        return inspect.isclass(original) and all(
+            key in vars(original) and _same_code(value, vars(original)[key])
+            for key, value in vars(shown).items()
+            if inspect.isfunction(value)
+        )
+    a, b = function_source(shown), function_source(original)
+    return a is None or b is None or ast.dump(ast.parse(a)) == ast.dump(ast.parse(b))
+
+
+def _named(name: str | Function | None) -> Exercise:
+    if name is None:
+        if not _last:
+            raise ValueError(
+                "no exercise was tried yet: run its cell first, or name it, as in "
+                'hint("causal_mask")'
+            )
+        return find(_last[0])
+    return find(name if isinstance(name, str) else getattr(name, "__exercise__", name.__name__))
+
+
+def hint(name: str | Function | None = None) -> None:
+    """Print the next hint for an exercise: a nudge, then a step, then nearly there.
+
+    Args:
+        name: the exercise; left out, the one tried last.
+    """
+    entry = _named(name)
+    level = min(_hints_given.get(entry.name, 0), 2)
+    _hints_given[entry.name] = level + 1
+    kind = ("a nudge", "a step", "nearly there")[level]
+    more = "hint() again for more" if level < 2 else "solution() shows the reference"
+    print(f"{entry.short}, {kind}:")
+    print(textwrap.indent(textwrap.fill(entry.hints[level], 92), "    "))
+    print(f"    ({more})")
+
+
+def solution(name: str | Function | None = None) -> None:
+    """Print the reference answer of an exercise.
+
+    Args:
+        name: the exercise; left out, the one tried last.
+    """
+    print(textwrap.dedent(inspect.getsource(reference(_named(name).name))).rstrip())
+
+
+def settle(prediction: object, truth: object, because: str = "") -> None:
+    """Compare a learner's prediction with what was measured.
+
+    A prediction left empty ("" or None) is taken as none. Strings are compared without regard to
+    case and spaces; numbers count as right within 10 %.
+    """
+    if prediction is None or str(prediction).strip() == "":
+        verdict = f"○ no prediction made. Measured: {truth}."
+    elif _agree(prediction, truth):
+        verdict = f"✓ You predicted {prediction}, and so it is."
+    else:
+        verdict = f"✗ You predicted {prediction}; measured: {truth}."
+    print(textwrap.fill(f"{verdict} {because}".strip(), 96))
+
+
+def _agree(prediction: object, truth: object) -> bool:
+    numbers = (int, float)
+    if isinstance(prediction, numbers) and isinstance(truth, numbers):
+        return abs(prediction - truth) <= 0.1 * abs(truth)
+    return "".join(str(prediction).lower().split()) == "".join(str(truth).lower().split())
