@@ -1,0 +1,1 @@
+"""Timings against other people's programs: `make bench`, or `python -m tests.bench [name]`."""
