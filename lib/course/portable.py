@@ -38,7 +38,7 @@ def function_source(function: Any) -> str | None:
         _definition(text, function.__name__)
     except (OSError, TypeError, SyntaxError, LookupError):
         text = None
-    candidates = [text] if text else list(reversed(function.__globals__.get("In", [])))
+    candidates = [text] if text else _cells(function)
     for candidate in candidates:
         if candidate.lstrip().startswith("%%"):
             candidate = candidate.lstrip().split("\n", 1)[-1]
@@ -47,6 +47,13 @@ def function_source(function: Any) -> str | None:
         except (SyntaxError, LookupError):
             continue
     return None
+
+
+def _cells(function: FunctionType) -> list[str]:
+    """The cells of the notebook as they were typed, latest first."""
+    shell = getattr(function.__globals__.get("get_ipython"), "__self__", None)
+    history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
+    return list(reversed(history or function.__globals__.get("In", [])))
 
 
 def _definition(text: str, name: str) -> str:
