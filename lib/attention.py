@@ -177,7 +177,7 @@ class MultiHeadAttention(nn.Module):
             mask = causal_mask(query.size(-2), key.size(-2), device=x.device)
         n_repeat = self.n_head // self.n_kv_head
         key, value = repeat_kv(key, n_repeat), repeat_kv(value, n_repeat)
-        return self.output(merge_heads(scaled_dot_product_attention(query, key, value, mask)))  # type: ignore[no-any-return]
+        return self.output(merge_heads(scaled_dot_product_attention(query, key, value, mask)))
 
 
 def attention_map(attention: MultiHeadAttention, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -67,17 +67,20 @@ class Cell:
 def read_source(path: Path) -> list[Cell]:
     """The cells of a percent script."""
     import jupytext
+    import nbformat
 
+    try:
+        script = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    except nbformat.ValidationError as error:
+        raise LintError(path, f"a cell's header is wrong: {error.message}") from None
     cells = []
-    for raw in jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent").cells:
+    for raw in script.cells:
         options = raw.metadata
         unknown = set(options) - {"exercise", "given", "only", "tags", "lines_to_next_cell"}
         if unknown:
             raise LintError(path, f"a cell's header says {', '.join(sorted(unknown))}: unknown")
         if raw.cell_type not in ("markdown", "code"):
             raise LintError(path, f"a cell is {raw.cell_type}: expected markdown or code")
-        if not isinstance(options.get("tags", []), list):
-            raise LintError(path, f'tags should be a list, as in tags=["{options["tags"]}"]')
         cells.append(
             Cell(
                 kind=raw.cell_type,
@@ -125,9 +128,10 @@ def render_exercise(cell: Cell, *, solved: bool) -> str:
 
 def _render_local(name: str, text: str, *, solved: bool) -> str:
     begin, end = "### BEGIN SOLUTION", "### END SOLUTION"
-    for needed in (f'@exercise("{name}")\n', f"\n    {begin}\n", f"\n    {end}"):
-        if text.count(needed) != 1:
-            raise ValueError(f"the exercise {name} needs the line {needed.strip()!r} once")
+    lines = [line.strip() for line in text.splitlines()]
+    for needed in (f'@exercise("{name}")', begin, end):
+        if lines.count(needed) != 1:
+            raise ValueError(f"the exercise {name} needs the line {needed!r} once")
     before, rest = text.split(begin, 1)
     if end not in rest:
         raise ValueError(f"the exercise {name} has {end!r} before {begin!r}")
@@ -178,7 +182,7 @@ def bootstrap(repository: str) -> str:
     """The first code cell: on Colab and Kaggle it fetches the course, elsewhere it does nothing."""
     return textwrap.dedent(
         f"""\
-        # On Colab and Kaggle this fetches the course; on your own machine it does nothing.
+        # @title On Colab and Kaggle: fetch the course. On your own machine this does nothing.
         import importlib.util
         import os
         import subprocess
@@ -253,6 +257,9 @@ def render(path: Path, *, solved: bool) -> Any:
             add(new_markdown_cell, text, key, cell.tags)
             if position == 0:
                 add(new_code_cell, bootstrap(address), "fetch-the-course")
+                # Folded, on Colab and in JupyterLab: it is not what the lesson is about.
+                folded = {"cellView": "form", "jupyter": {"source_hidden": True}}
+                cells[-1]["metadata"].update(folded)
         elif cell.exercise:
             text = render_exercise(cell, solved=solved)
             add(new_code_cell, text, f"exercise-{cell.exercise}", cell.tags)
@@ -344,6 +351,7 @@ def execute(notebook: Any, folder: Path, label: str, limit: float = TIME_LIMIT) 
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
+        extra_arguments=["--log-level=40"],  # errors only: it warns of what does not matter here
         coalesce_streams=True,
         on_cell_executed=lambda **_: bar.update(),
     )
@@ -437,6 +445,7 @@ def build(path: Path, *, check: bool, force: bool = False) -> list[str]:
         target = SOLVED / f"{path.stem}.ipynb"
         stale.append(_short(target))
         if not check:
+            SOLVED.mkdir(parents=True, exist_ok=True)
             seconds = execute(solved, SOLVED, path.stem)
             tidy(solved)
             lint_notebooks(path, blank, solved)

@@ -189,7 +189,7 @@ def _lint_names(path: Path, solved: Any) -> None:
         if cell["id"].startswith(("exercise-", "given-")):
             missing = sorted(free_names(tree) - bound - top_level_names(tree))
             if missing:
-                name = cell["id"].split("-", 1)[1]
+                name = cell["source"].split('"')[1]
                 raise LintError(
                     path,
                     f"the code of {name} uses {', '.join(missing)}, which no cell before it binds: "

@@ -126,7 +126,7 @@ def given(name: str) -> Callable[[T], T]:
         owner, attribute = owner_of(name)
         original = vars(owner)[attribute]
         if _same_code(shown, original):
-            return original  # type: ignore[no-any-return]
+            return original
         print(f"✎ {name} is changed in this notebook only; lib keeps its own")
         if inspect.isclass(shown):  # methods that the cell did not show
             for key, value in vars(original).items():

@@ -27,7 +27,7 @@ def reference(name: str) -> Function:
 
 def _original_of(name: str, now: Any) -> Function:
     # Importing the owner may just have put a learner's version in place.
-    return _originals.get(name, now)  # type: ignore[no-any-return]
+    return _originals.get(name, now)
 
 
 def remember(name: str, original: Function) -> None:
@@ -40,7 +40,7 @@ def installed(name: str) -> Function:
     if not name.startswith("lib."):
         return _local_reference(name)
     owner, attribute = owner_of(name)
-    return vars(owner)[attribute]  # type: ignore[no-any-return]
+    return vars(owner)[attribute]
 
 
 @cache
@@ -67,4 +67,4 @@ def _local_reference(name: str) -> Function:
         raise ValueError(f"{path.name} defines no function {short!r}")
     space: dict[str, Any] = {"__name__": f"lessons.{slug}"}
     exec(compile(ast.Module(body, []), str(path), "exec"), space)
-    return space[short]  # type: ignore[no-any-return]
+    return space[short]

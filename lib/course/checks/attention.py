@@ -257,20 +257,20 @@ def torch_multi_head(
         )[:, 0]
         for h in range(self.n_head)
     ]
-    return self.output(torch.cat(heads, dim=-1))  # type: ignore[no-any-return]
+    return self.output(torch.cat(heads, dim=-1))
 
 
 def run_plain(forward: Any, x: Tensor) -> Tensor:
-    return layer(forward, 12, 4)(x)  # type: ignore[no-any-return]
+    return layer(forward, 12, 4)(x)
 
 
 def run_grouped(forward: Any, x: Tensor) -> Tensor:
-    return layer(forward, 12, 6, n_kv_head=2, d_head=4, bias=True)(x)  # type: ignore[no-any-return]
+    return layer(forward, 12, 6, n_kv_head=2, d_head=4, bias=True)(x)
 
 
 def run_masked(forward: Any, x: Tensor) -> Tensor:
     everything = torch.ones(x.size(1), x.size(1), dtype=torch.bool)
-    return layer(forward, 12, 4)(x, mask=everything)  # type: ignore[no-any-return]
+    return layer(forward, 12, 4)(x, mask=everything)
 
 
 def turn(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
@@ -279,7 +279,7 @@ def turn(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def run_rotated(forward: Any, x: Tensor) -> Tensor:
-    return layer(forward, 12, 4, n_kv_head=2)(x, rotate=turn)  # type: ignore[no-any-return]
+    return layer(forward, 12, 4, n_kv_head=2)(x, rotate=turn)
 
 
 def run_cached(forward: Any, x: Tensor) -> tuple[Tensor, ...]:
