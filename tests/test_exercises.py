@@ -10,7 +10,8 @@ import pytest
 
 from lib.course import exercise as exercise_cell
 from lib.course.bank import Exercise, Mistake, all_exercises
-from lib.course.judge import grade, judge
+from lib.course.grading import grade
+from lib.course.judge import judge
 from lib.course.reference import reference
 from tests.variants import VARIANTS
 

@@ -14,7 +14,8 @@ import torch
 
 from lib.course import judge as judging
 from lib.course.bank import Case, Exercise, find
-from lib.course.judge import grade, judge
+from lib.course.grading import grade
+from lib.course.judge import judge
 from lib.course.reference import reference
 
 MASK = "lib.attention.causal_mask"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lib.course.figures import show
+    from lib.course.grading import grade
     from lib.course.house import progress
-    from lib.course.judge import grade
     from lib.course.notebook import exercise, given, hint, settle, solution
 
 _HOME = {
@@ -22,7 +22,7 @@ _HOME = {
     "settle": "notebook",
     "solution": "notebook",
     "show": "figures",
-    "grade": "judge",
+    "grade": "grading",
     "progress": "house",
 }
 
