@@ -285,13 +285,8 @@ class NgramModel:
             number = context.new_zeros(1)
             for level, token in enumerate(context[len(context) - n :]):
                 number = self._find(level, number, token)
-            first = number * self.vocab_size
-            start, end = torch.searchsorted(
-                self.keys[n], torch.cat([first, first + self.vocab_size])
-            )
-            counts = context.new_zeros(self.vocab_size)
-            counts[self.keys[n][start:end] - first] = self.counts[n][start:end]
-            probability = self._estimate(n, number, counts, probability)
+            gram = self._find(n, number, torch.arange(self.vocab_size, device=context.device))
+            probability = self._estimate(n, number, self.counts[n][gram], probability)
         return probability.float()
 
     def generate(
