@@ -378,3 +378,37 @@ def test_progress_shows_it(book) -> None:
         print("Yours: causal_mask." in house._repr_html_())
     """
     assert python(code).stdout.split() == ["1", "True", "True"]
+
+
+def test_right_but_slow_is_kept_out_and_still_earns_its_mark(book, tmp_path) -> None:
+    cell = tmp_path / "cell.py"
+    cell.write_text(
+        textwrap.dedent(
+            """
+            import time
+            import torch
+            import lib.attention
+            from lib.course import exercise, grade
+
+            @exercise("lib.attention.causal_mask")
+            def causal_mask(n_query, n_key=None, device=None):
+                time.sleep(0.02 if n_query > 100 else 0)
+                n_key = n_query if n_key is None else n_key
+                if n_key < n_query:
+                    raise ValueError("too few keys")
+                return torch.ones(n_query, n_key, dtype=torch.bool).tril(n_key - n_query)
+
+            start = time.perf_counter()
+            causal_mask(512)
+            print(time.perf_counter() - start < 0.015, grade(causal_mask))
+            print(lib.attention.causal_mask.__module__)
+            """
+        )
+    )
+    run = subprocess.run(
+        [sys.executable, str(cell)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    said, *rest = run.stdout.splitlines()
+    assert re.match(r"✓ 6/6 causal_mask · right, but \d+ × slower than the reference", said), said
+    assert rest == ["True 1.0", "lib.attention"], run.stderr
+    assert "took" in python(USE).stderr, "the next start says why it is not used"

@@ -26,6 +26,7 @@ def grade(function: Function, name: str | None = None) -> float:
             grade in a fresh process.
     """
     name = name or getattr(function, "__exercise__", None)
+    function = getattr(function, "__answer__", function)  # right, but too slow to be bound
     if name is None and str(getattr(function, "__module__", "")).startswith("lib."):
         name = f"{function.__module__}.{function.__qualname__}"  # a blank: the reference itself
     if name is None:
