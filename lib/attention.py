@@ -71,7 +71,8 @@ def scaled_dot_product_attention(
             be allowed at least one key: an average over nothing is nan.
 
     Returns:
-        (... t d_v), in the dtype of the inputs. arXiv 1706.03762, equation 1.
+        (... t d_v), in the dtype of the inputs. arXiv 1706.03762, equation 1; M is 0 where one
+        may look and -inf where not (section 3.2.3).
     """
     # Scaling the queries costs t·d products, scaling the scores would cost t·s.
     scores = (query / math.sqrt(query.size(-1))) @ key.mT
@@ -137,11 +138,11 @@ class MultiHeadAttention(nn.Module):
         """
         super().__init__()
         n_kv_head = n_head if n_kv_head is None else n_kv_head
+        if n_head < 1 or n_kv_head < 1 or n_head % n_kv_head:
+            raise ValueError(f"n_head={n_head} does not divide by n_kv_head={n_kv_head}")
         if d_head is None and d_model % n_head:
             raise ValueError(f"d_model={d_model} does not divide into n_head={n_head} heads")
-        if n_head % n_kv_head:
-            raise ValueError(f"n_head={n_head} does not divide by n_kv_head={n_kv_head}")
-        d_head = d_head or d_model // n_head
+        d_head = d_model // n_head if d_head is None else d_head
         self.n_head, self.n_kv_head, self.d_head = n_head, n_kv_head, d_head
         self.query = nn.Linear(d_model, n_head * d_head, bias=bias)
         self.key = nn.Linear(d_model, n_kv_head * d_head, bias=bias)
@@ -159,9 +160,11 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             x: (b t d_model)
-            mask: booleans that broadcast to (b h t s); left out, the causal mask.
-            rotate: turns queries (b h t d) and keys (b g t d) according to their positions.
-            cache: keys and values of earlier tokens, kept after rotation.
+            mask: booleans that broadcast to (b h t s), s counting cached keys too; left out, the
+                causal mask.
+            rotate: turns queries (b h t d) and keys (b g t d) of the new tokens according to their
+                positions, which it knows.
+            cache: `append` takes the new keys and values, after rotation, and gives back all.
 
         Returns:
             (b t d_model)
@@ -180,7 +183,12 @@ class MultiHeadAttention(nn.Module):
         return self.output(merge_heads(scaled_dot_product_attention(query, key, value, mask)))
 
 
-def attention_map(attention: MultiHeadAttention, x: Tensor, mask: Tensor | None = None) -> Tensor:
+def attention_map(
+    attention: MultiHeadAttention,
+    x: Tensor,
+    mask: Tensor | None = None,
+    rotate: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+) -> Tensor:
     """Where each position of `x` looks, head by head.
 
     Averaging the rows of an identity matrix gives back the weights of the average.
@@ -189,12 +197,15 @@ def attention_map(attention: MultiHeadAttention, x: Tensor, mask: Tensor | None 
         attention: the layer.
         x: what the layer reads, (b t d_model).
         mask: as in `MultiHeadAttention.forward`.
+        rotate: as in `MultiHeadAttention.forward`.
 
     Returns:
         (b h t t): row t sums to 1 over the positions it looks at.
     """
     query = split_heads(attention.query(x), attention.n_head)
     key = split_heads(attention.key(x), attention.n_kv_head)
+    if rotate is not None:
+        query, key = rotate(query, key)
     key = repeat_kv(key, attention.n_head // attention.n_kv_head)
     if mask is None:
         mask = causal_mask(x.size(-2), device=x.device)

@@ -131,9 +131,8 @@ def train_bpe(
     counted = count_words(text, pattern)
     words, times = [list(word) for word in counted], list(counted.values())
     counts = PairRanking(count_pairs(counted))
-    where: dict[tuple[int, int], set[int]] = defaultdict(
-        set
-    )  # the words that hold, or held, a pair
+    # The words that hold a pair, or once held it.
+    where: dict[tuple[int, int], set[int]] = defaultdict(set)
     for i, word in enumerate(words):
         for pair in pairwise(word):
             where[pair].add(i)
@@ -142,12 +141,14 @@ def train_bpe(
         new_id = 256 + len(merges)
         merges.append(best)
         for i in where.pop(best):
-            for pair in pairwise(words[i]):
-                counts[pair] -= times[i]
-            words[i] = merge_pair(words[i], best, new_id)
-            for pair in pairwise(words[i]):
-                counts[pair] += times[i]
-                where[pair].add(i)
+            before, n = words[i], times[i]
+            words[i] = after = merge_pair(before, best, new_id)
+            for pair in pairwise(before):
+                counts[pair] -= n
+            for pair in pairwise(after):
+                counts[pair] += n
+                if new_id in pair:
+                    where[pair].add(i)
     return merges
 
 

@@ -230,6 +230,16 @@ def test_prediction(house: House) -> None:
     assert list(blank) == list(solved)
 
 
+def test_folded(house: House) -> None:
+    """Out of sight on Colab and in JupyterLab: the first cell, and what asks for it."""
+    path = house.lesson(PLAIN.replace("# %%\ntwo", "# %% folded=true\ntwo"))
+    folded = [c for c in render(path, solved=False)["cells"] if c["metadata"]]
+    assert [c["source"].split("\n")[0] for c in folded][1:] == ["two = 1 + 1"]
+    for cell in folded:
+        assert cell["metadata"] == {"cellView": "form", "jupyter": {"source_hidden": True}}
+    assert folded[0]["source"].startswith("# @title ") and len(folded) == 2
+
+
 def test_first_cells(house: House) -> None:
     path = house.lesson(PLAIN)
     title, fetch, *rest = render(path, solved=False)["cells"]
@@ -385,11 +395,20 @@ def test_stale_lesson_edited_by_hand(quick: House, capsys: pytest.CaptureFixture
         lambda notebook: notebook["cells"][2].update(execution_count=None),
         lambda notebook: notebook["cells"][2].update(source="print('two')"),
         lambda notebook: notebook["cells"][2]["metadata"].update(tags=["nbval-check-output"]),
+        lambda notebook: notebook["cells"][1]["metadata"].clear(),
         lambda notebook: notebook["cells"].pop(),
         lambda notebook: notebook["metadata"].pop("token_by_token"),
         lambda notebook: notebook.clear(),
     ],
-    ids=["not executed", "edited", "tagged", "cell missing", "no digest", "no notebook"],
+    ids=[
+        "not executed",
+        "edited",
+        "tagged",
+        "unfolded",
+        "cell missing",
+        "no digest",
+        "no notebook",
+    ],
 )
 def test_stale_solution(quick: House, capsys: pytest.CaptureFixture[str], change) -> None:
     quick.lesson(PLAIN)

@@ -35,7 +35,7 @@ def right_mask(n_query, n_key=None, device=None):
     n_key = n_query if n_key is None else n_key
     if n_key < n_query:
         raise ValueError("too few keys")
-    return torch.ones(n_query, n_key, dtype=torch.bool).tril(n_key - n_query)
+    return torch.ones(n_query, n_key, dtype=torch.bool, device=device).tril(n_key - n_query)
 
 
 def verdict_on(function, name=MASK):
@@ -54,28 +54,30 @@ def verdict_on(function, name=MASK):
             "expected shape (4, 4), got (4,)",
         ),
         (
-            lambda n_query, n_key=None, device=None: right_mask(n_query, n_key).int(),
+            lambda n_query, n_key=None, device=None: right_mask(n_query, n_key, device).int(),
             "dtype",
             "torch.bool",
         ),
         (
-            lambda n_query, n_key=None, device=None: right_mask(n_query, n_key).to("meta"),
+            lambda n_query, n_key=None, device=None: right_mask(n_query, n_key, device).to("meta"),
             "device",
             "meta",
         ),
         (
-            lambda n_query, n_key=None, device=None: ~right_mask(n_query, n_key),
+            lambda n_query, n_key=None, device=None: ~right_mask(n_query, n_key, device),
             "value",
             "first difference at [0, 0]",
         ),
         (
-            lambda n_query, n_key=None, device=None: torch.ones(
-                n_query, n_key or n_query, dtype=torch.bool
-            ).tril((n_key or n_query) - n_query),
+            lambda n_query, n_key=None, device=None: (
+                torch.ones(n_query, n_key or n_query, dtype=torch.bool)
+                .tril((n_key or n_query) - n_query)
+                .to(device or "cpu")
+            ),
             "did not raise",
             "expected a ValueError",
         ),
-        (lambda n_query, n_key=None: right_mask(n_query, n_key), "signature", "device"),
+        (lambda n_query, n_key=None: right_mask(n_query, n_key, device), "signature", "device"),
         (lambda n_query, n_key, device=None: None, "signature", "default"),
         (lambda n_query, n_key=None, device=None, *, extra: None, "signature", "extra"),
     ],
@@ -119,7 +121,7 @@ def test_structure_is_told_before_numbers() -> None:
 
     failure = verdict_on(square).failure
     assert failure.kind == "shape"
-    assert failure.case.startswith("case 3 of 5")
+    assert failure.case == "2 new queries, 5 keys"
 
 
 def test_endless_recursion_and_exit_are_only_wrong_answers() -> None:
@@ -154,7 +156,7 @@ def test_far_too_slow(monkeypatch) -> None:
 def test_slow_but_right_passes_and_is_measured() -> None:
     def slow(n_query, n_key=None, device=None):
         time.sleep(0.02 if n_query > 100 else 0)
-        return right_mask(n_query, n_key)
+        return right_mask(n_query, n_key, device)
 
     verdict = judge(slow, find(MASK))
     assert verdict.right
@@ -169,7 +171,7 @@ def test_notebook_variables_are_found(monkeypatch) -> None:
         "    n_key = n_query if n_key is None else n_key\n"
         "    if n_key < n_query:\n"
         "        raise ValueError\n"
-        "    whole = torch.ones(n_query, n_key, dtype=torch.bool)\n"
+        "    whole = torch.ones(n_query, n_key, dtype=torch.bool, device=device)\n"
         "    return whole.tril(n_key - n_query + offset)\n"
     )
     space["In"] = ["", source]
@@ -243,7 +245,7 @@ def test_grade_is_silent(capsys) -> None:
         print("here I am")
         print("and here", file=sys.stderr)
         warnings.warn("careful", UserWarning, stacklevel=1)
-        return right_mask(n_query, n_key)
+        return right_mask(n_query, n_key, device)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

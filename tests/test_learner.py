@@ -54,13 +54,16 @@ HEAD = (
     '@exercise("lib.attention.causal_mask")\ndef causal_mask(n_query, n_key=None, device=None):\n'
 )
 BLANK = HEAD + "    # 1. Without n_key ...\n    raise NotImplementedError\n"
-NO_ERROR = HEAD + "    return torch.ones(n_query, n_key or n_query, dtype=torch.bool).tril()\n"
+NO_ERROR = (
+    HEAD
+    + "    return torch.ones(n_query, n_key or n_query, dtype=torch.bool, device=device).tril()\n"
+)
 TOP_LEFT = HEAD + (
     "    n_key = n_query if n_key is None else n_key\n"
     "    if n_key < n_query:\n"
     "        raise ValueError('no')\n"
     "    print('looking at', n_query, n_key)\n"
-    "    return torch.ones(n_query, n_key, dtype=torch.bool).tril()\n"
+    "    return torch.ones(n_query, n_key, dtype=torch.bool, device=device).tril()\n"
 )
 GLOBAL = TOP_LEFT.replace("tril()", "tril(n_key - n_query + shift)")
 RIGHT = TOP_LEFT.replace("tril()", "tril(n_key - n_query)")
@@ -86,7 +89,7 @@ def test_from_blank_to_right(notebook) -> None:
     assert "expected" in said
     assert "yours" in said
     said = run(TOP_LEFT)
-    assert "✗ 3/6" in said
+    assert "✗ 4/7" in said
     assert "aligned at the top left" in said
     assert "it printed looking at 2 5" in said, "what the learner prints is shown for that case"
     assert run("causal_mask(1, 2).tolist()").endswith("[[True, False]]"), "theirs, to be debugged"
@@ -96,7 +99,7 @@ def test_from_blank_to_right(notebook) -> None:
     assert "it uses 'shift', a variable of this notebook" in said
 
     said = run(RIGHT)
-    assert said.strip() == "✓ 6/6 causal_mask · from here on, lib.attention.causal_mask is yours"
+    assert said.strip() == "✓ 7/7 causal_mask · from here on, lib.attention.causal_mask is yours"
     assert run("lib.attention.causal_mask.__module__") == "'workbook.attention.causal_mask'"
     forward = "lib.attention.MultiHeadAttention.forward.__globals__['causal_mask'].__module__"
     assert run(forward) == "'workbook.attention.causal_mask'"

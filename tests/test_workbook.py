@@ -269,7 +269,7 @@ def test_live_kernel_is_rebound(book, tmp_path) -> None:
                 n_key = n_query if n_key is None else n_key
                 if n_key < n_query:
                     raise ValueError("too few keys")
-                return torch.ones(n_query, n_key, dtype=torch.bool).tril(n_key - n_query)
+                return torch.ones(n_query, n_key, dtype=torch.bool, device=device).tril(n_key - n_query)
 
             print(lib.attention.causal_mask.__module__)
             print(imported_before.__module__)
@@ -284,7 +284,7 @@ def test_live_kernel_is_rebound(book, tmp_path) -> None:
     lines = run.stdout.splitlines()
     assert run.stderr == ""
     assert lines[0].startswith(
-        "✓ 6/6 causal_mask · from here on, lib.attention.causal_mask is yours"
+        "✓ 7/7 causal_mask · from here on, lib.attention.causal_mask is yours"
     )
     assert "the list lib.user.masks holds the old one" in lines[1]
     assert "lib.user.with_default took it as a default" in lines[1]
@@ -339,7 +339,7 @@ def test_helpers_constants_and_imports_come_along(book, tmp_path) -> None:
                 n_key = n_query if n_key is None else n_key
                 if n_key < n_query or n_key == inf:
                     raise ValueError("too few keys")
-                return lower(th.ones(n_query, n_key, dtype=th.bool), n_key - n_query)
+                return lower(th.ones(n_query, n_key, dtype=th.bool, device=device), n_key - n_query)
             """
         )
     )
@@ -396,7 +396,7 @@ def test_right_but_slow_is_kept_out_and_still_earns_its_mark(book, tmp_path) -> 
                 n_key = n_query if n_key is None else n_key
                 if n_key < n_query:
                     raise ValueError("too few keys")
-                return torch.ones(n_query, n_key, dtype=torch.bool).tril(n_key - n_query)
+                return torch.ones(n_query, n_key, dtype=torch.bool, device=device).tril(n_key - n_query)
 
             start = time.perf_counter()
             causal_mask(512)
@@ -409,6 +409,6 @@ def test_right_but_slow_is_kept_out_and_still_earns_its_mark(book, tmp_path) -> 
         [sys.executable, str(cell)], capture_output=True, text=True, cwd=ROOT, check=False
     )
     said, *rest = run.stdout.splitlines()
-    assert re.match(r"✓ 6/6 causal_mask · right, but \d+ × slower than the reference", said), said
+    assert re.match(r"✓ 7/7 causal_mask · right, but \d+ × slower than the reference", said), said
     assert rest == ["True 1.0", "lib.attention"], run.stderr
     assert "took" in python(USE).stderr, "the next start says why it is not used"

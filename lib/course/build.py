@@ -14,6 +14,7 @@ What a cell's header can say:
     # %% given="lib.attention.MultiHeadAttention" only="__init__"
                                                  lib's own code, shown for reading
     # %% tags=["nbval-check-output"]             stored output is compared by the tests
+    # %% folded=true                             the code is folded away; its output is not
 
 Only what changed is rendered and executed; `--check` changes nothing and fails when anything
 committed is stale. A failed execution leaves the notebook that was there.
@@ -43,6 +44,8 @@ from lib.course.lints import LintError, floors_used, lint_notebooks, lint_source
 from lib.course.reference import reference
 
 SOURCES, BLANK, SOLVED = ROOT / "lessons" / "source", ROOT / "lessons", ROOT / "solutions"
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}
+"""What folds a cell's code away on Colab and in JupyterLab."""
 TIME_LIMIT = 180
 """Seconds a lesson may take from top to bottom on two cores."""
 BAR = re.compile(r"\d+%\|.*\||\d(it|cell|step)s? \[\d+:\d+")
@@ -59,6 +62,7 @@ class Cell:
     given: str | None = None
     only: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    folded: bool = False
 
 
 # --- reading a source -----------------------------------------------------------------------------
@@ -76,7 +80,14 @@ def read_source(path: Path) -> list[Cell]:
     cells = []
     for raw in script.cells:
         options = raw.metadata
-        unknown = set(options) - {"exercise", "given", "only", "tags", "lines_to_next_cell"}
+        unknown = set(options) - {
+            "exercise",
+            "given",
+            "only",
+            "tags",
+            "folded",
+            "lines_to_next_cell",
+        }
         if unknown:
             raise LintError(path, f"a cell's header says {', '.join(sorted(unknown))}: unknown")
         if raw.cell_type not in ("markdown", "code"):
@@ -89,6 +100,7 @@ def read_source(path: Path) -> list[Cell]:
                 given=options.get("given"),
                 only=tuple(str(options.get("only", "")).split()),
                 tags=tuple(options.get("tags", ())),
+                folded=bool(options.get("folded", False)),
             )
         )
     return cells
@@ -257,9 +269,7 @@ def render(path: Path, *, solved: bool) -> Any:
             add(new_markdown_cell, text, key, cell.tags)
             if position == 0:
                 add(new_code_cell, bootstrap(address), "fetch-the-course")
-                # Folded, on Colab and in JupyterLab: it is not what the lesson is about.
-                folded = {"cellView": "form", "jupyter": {"source_hidden": True}}
-                cells[-1]["metadata"].update(folded)
+                cells[-1]["metadata"].update(FOLDED)
         elif cell.exercise:
             text = render_exercise(cell, solved=solved)
             add(new_code_cell, text, f"exercise-{cell.exercise}", cell.tags)
@@ -267,6 +277,8 @@ def render(path: Path, *, solved: bool) -> Any:
             add(new_code_cell, render_given(cell), f"given-{cell.given}", cell.tags)
         else:
             add(new_code_cell, _render_prediction(cell.text, solved=solved), key, cell.tags)
+            if cell.folded:
+                cells[-1]["metadata"].update(FOLDED)
     notebook = new_notebook(cells=cells)  # type: ignore[no-untyped-call]
     notebook["metadata"] = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -419,13 +431,16 @@ def is_solution_current(path: Path, solved: Any) -> bool:
         return False
     try:
         old = json.loads(stored.read_text(encoding="utf-8"))
-        same = [_essentials(c) for c in old["cells"]] == [_essentials(c) for c in solved["cells"]]
+        before, now = [
+            [(_essentials(c), c["metadata"]) for c in notebook["cells"]]
+            for notebook in (old, solved)
+        ]
         code = [c for c in old["cells"] if c["cell_type"] == "code" and "".join(c["source"])]
         ran = all(c["execution_count"] is not None for c in code)
         known = old["metadata"]["token_by_token"]["digest"]
     except (ValueError, KeyError, TypeError):
         return False  # no notebook of ours
-    return same and ran and bool(known == digest(path, solved))
+    return before == now and ran and bool(known == digest(path, solved))
 
 
 def build(path: Path, *, check: bool, force: bool = False) -> list[str]:

@@ -37,13 +37,15 @@ GIVEN: tuple[str, ...] = ("corpora", "checkpoint", "hub", "course")
 
 
 def floors_open_to(slug: str) -> set[str]:
-    """The floors that the lesson `slug` may use: its own and all below.
+    """The floors that the lesson `slug` may use: its own and all below; the start page, every one.
 
     Raises `ValueError` for a slug that is no lesson.
     """
     if slug not in LESSONS:
         raise ValueError(f"there is no lesson {slug!r}; known: {', '.join(LESSONS)}")
     slugs = list(LESSONS)
+    if slug == slugs[0]:
+        return set(FLOORS)  # the start page shows finished things
     return {floor for s in slugs[: slugs.index(slug) + 1] for floor in LESSONS[s]}
 
 

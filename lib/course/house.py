@@ -9,7 +9,7 @@ from typing import Literal
 from lib.course.bank import load_group
 from lib.course.floors import LESSONS, is_built, source_of
 from lib.course.reference import installed, reference
-from lib.course.workbook import path_of
+from lib.course.workbook import is_on, path_of
 
 State = Literal["yours", "reference", "to come"]
 
@@ -33,13 +33,15 @@ class Floor:
     rooms: tuple[Room, ...]
     here: bool = False
     """Whether the lesson that asks builds this floor."""
+    absent: str = "to come"
+    """What stands in the place of rooms where there are none."""
 
 
 def survey(lesson: str | None = None) -> list[Floor]:
     """All floors from the ground up, those still to come included.
 
     Args:
-        lesson: if given, floors of later lessons count as still to come, built or not.
+        lesson: if given, floors of later lessons are left dark, built or not.
     """
     floors = []
     below = True
@@ -51,11 +53,12 @@ def survey(lesson: str | None = None) -> list[Floor]:
             if below and (module == slug or is_built(module)):
                 for entry in load_group(module):
                     if entry.local:
-                        mine = path_of(entry.name).exists()
+                        mine = is_on() and path_of(entry.name).exists()
                     else:
                         mine = installed(entry.name) is not reference(entry.name)
                     rooms.append(Room(entry.name, entry.short, "yours" if mine else "reference"))
-            floors.append(Floor(module, slug, title, tuple(rooms), slug == lesson))
+            absent = "to come" if below else "a later lesson"
+            floors.append(Floor(module, slug, title, tuple(rooms), slug == lesson, absent))
         below = below and slug != lesson
     return floors
 
@@ -77,7 +80,7 @@ class House:
         return next((room for room in self.rooms if room.state != "yours"), None)
 
     def summary(self) -> str:
-        line = f"{self.yours} of {len(self.rooms)} rooms are yours"
+        line = f"{self.yours} of {len(self.rooms)} exercises are yours"
         if self.next is None:
             return line + ": all of them."
         return f"{line}; next: {self.next.name}."
@@ -89,7 +92,7 @@ class House:
                 marks = {"yours": "✓", "reference": "○"}
                 rooms = "  ".join(f"{marks[r.state]} {r.short}" for r in floor.rooms)
             else:
-                rooms = "· to come"
+                rooms = f"· {floor.absent}"
             lines.append(f"{'→ ' * floor.here + floor.name:>16} │ {rooms}")
         return "\n".join([*lines, "", self.summary(), "✓ yours   ○ reference"])
 
@@ -132,7 +135,7 @@ def _svg(house: House) -> str:
         parts.append(
             f'<line x1="8" x2="{WIDTH - 8}" y1="{y + tall}" y2="{y + tall}" stroke="#cccccc"/>'
         )
-        dim = "#222222" if floor.rooms else "#8a8a8a"
+        dim = "#222222" if floor.rooms else "#6b6b6b"
         if floor.here:
             parts.append(
                 f'<rect x="8" y="{y}" width="{WIDTH - 16}" height="{tall}" fill="#fff3cf"/>'
@@ -144,7 +147,8 @@ def _svg(house: House) -> str:
         )
         if not floor.rooms:
             parts.append(
-                f'<text x="{LEFT}" y="{y + 20}" fill="#8a8a8a" font-style="italic">to come</text>'
+                f'<text x="{LEFT}" y="{y + 20}" fill="#6b6b6b" font-style="italic">'
+                f"{floor.absent}</text>"
             )
         for number, rooms in enumerate(lines):
             x = LEFT

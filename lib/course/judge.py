@@ -77,16 +77,10 @@ def judge(function: Function, exercise: Exercise, *, timing: bool = True) -> Ver
                 return Verdict(exercise, passed, total, failure=failure)
             slower = _times_slower(function, exercise) if timing else None
             return Verdict(exercise, passed, total, times_slower=slower)
-        number, failure = min(failures, key=lambda f: (KINDS.index(f[1].kind), f[0]))
-        failure = Failure(
-            failure.kind,
-            f"case {number} of {len(exercise.cases)}: {failure.case}",
-            failure.call,
-            failure.detail,
-            failure.picture,
-            failure.printed,
-        )
-        named = _known_mistake(exercise, outcomes)
+        _, failure = min(failures, key=lambda f: (KINDS.index(f[1].kind), f[0]))
+        # Who forgets the device as well has still made the other mistake.
+        elsewhere = {number for number, f in failures if f.kind == "device"}
+        named = _known_mistake(exercise, outcomes, elsewhere)
     return Verdict(exercise, passed, total, failure=failure, mistake=named)
 
 
@@ -132,15 +126,20 @@ def _signature_problem(function: Function, exercise: Exercise) -> str | None:
     return None
 
 
-def _known_mistake(exercise: Exercise, outcomes: Sequence[Outcome]) -> str | None:
-    """The sentence of the known mistake that behaves like the learner's function on every case.
+def _known_mistake(
+    exercise: Exercise, outcomes: Sequence[Outcome], leave_out: set[int]
+) -> str | None:
+    """The sentence of the known mistake that behaves like the learner's function on every case
+    (but those whose numbers are in `leave_out`).
 
     No message beats a misleading one: where several mistakes fit, or none, it stays silent.
     """
     fitting = []
     for known in exercise.mistakes:
-        for case, outcome in zip(exercise.cases, outcomes, strict=True):
-            if not alike(case, observe(known.function, case, None), outcome):
+        for number, (case, outcome) in enumerate(zip(exercise.cases, outcomes, strict=True), 1):
+            if number not in leave_out and not alike(
+                case, observe(known.function, case, None), outcome
+            ):
                 break
         else:
             fitting.append(known.sentence)

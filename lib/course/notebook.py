@@ -14,7 +14,7 @@ import ast
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from lib.course import workbook
@@ -73,17 +73,20 @@ def _stand_in(answer: Function, entry: Exercise) -> Function:
 
 def _say_blank(entry: Exercise) -> None:
     own = not entry.local and installed(entry.name) is not reference(entry.name)
-    until = "the one you passed earlier is used" if own else "the reference stands in until then"
-    print(f"○ {entry.short} not started: {until} · hint() for a nudge")
+    name = f'hint("{entry.short}")'
+    if own:
+        print(f"○ {entry.short} is blank here: the one you passed earlier is used")
+    else:
+        print(f"○ {entry.short} not started: the reference stands in · {name} for a nudge")
 
 
 def describe(verdict: Verdict) -> str:
     """A wrong answer in words: the case, what was called, what came back, the likely mistake."""
     failure = verdict.failure
     assert failure is not None
-    lines = [f"✗ {verdict.passed}/{verdict.total} {verdict.exercise.short} · {failure.case}"]
+    lines = [f"✗ {verdict.passed}/{verdict.total} {verdict.exercise.short} · fails: {failure.case}"]
     if failure.call != verdict.exercise.short:
-        lines.append(f"    you ran    {failure.call}")
+        lines.extend(_wrapped("    you ran    ", failure.call))
     lines.extend(_wrapped("    the check  ", failure.detail))
     lines.extend("               " + line for line in failure.picture)
     if verdict.mistake:
@@ -92,7 +95,13 @@ def describe(verdict: Verdict) -> str:
     if printed:
         lines.append("    it printed " + printed[0][:100])
         lines.extend("               " + line[:100] for line in printed[1:8])
-    lines.append("    hint() for a nudge")
+    entry = verdict.exercise
+    own = not entry.local and installed(entry.name) is not reference(entry.name)
+    until = (
+        "" if entry.local else (", lib the one you passed before" if own else ", lib the reference")
+    )
+    lines.append(f"    until it passes, this notebook uses your version{until}")
+    lines.append(f'    hint("{entry.short}") for a nudge')
     return "\n".join(lines)
 
 
@@ -112,13 +121,13 @@ def _keep(function: Function, entry: Exercise, verdict: Verdict) -> str:
         workbook.keep(entry.name, source, workbook.signature_of(reference(entry.name)), slower)
     except OSError as error:
         return f" · right, but it could not be saved: {error.strerror}: {workbook.folder()}"
-    if entry.local:
+    if entry.local and verdict.quick:
         return ""
     if not verdict.quick:
         assert slower is not None
         size = "far slower" if slower == float("inf") else f"{slower:.0f} × slower"
         return (
-            f" · right, but {size} than the reference. lib and the rest of this lesson use the "
+            f" · right, but {size} than the reference. The rest of this lesson, and lib, use the "
             f"reference until yours is at most {entry.slowest:.0f} × slower"
         )
     try:
@@ -127,7 +136,7 @@ def _keep(function: Function, entry: Exercise, verdict: Verdict) -> str:
         return f" · right, but lib keeps the reference: its file {reason}"
     line = f" · from here on, {entry.name} is yours"
     if unreached:
-        line += "\n    restart the kernel to reach all of it: " + "; ".join(unreached)
+        line += "\n    until the kernel is restarted, " + "; ".join(unreached)
     return line
 
 
@@ -164,13 +173,11 @@ def _same_code(shown: Any, original: Any) -> bool:
     return a is None or b is None or ast.dump(ast.parse(a)) == ast.dump(ast.parse(b))
 
 
-def _named(name: str | Function | None) -> Exercise:
+def _named(name: str | Function | None) -> Exercise | None:
     if name is None:
         if not _last:
-            raise ValueError(
-                "no exercise was tried yet: run its cell first, or name it, as in "
-                'hint("causal_mask")'
-            )
+            print('No exercise was tried yet. Run its cell first, or name it: hint("causal_mask")')
+            return None
         return find(_last[0])
     return find(name if isinstance(name, str) else getattr(name, "__exercise__", name.__name__))
 
@@ -182,10 +189,13 @@ def hint(name: str | Function | None = None) -> None:
         name: the exercise; left out, the one tried last.
     """
     entry = _named(name)
+    if entry is None:
+        return
     level = min(_hints_given.get(entry.name, 0), 2)
     _hints_given[entry.name] = level + 1
     kind = ("a nudge", "a step", "nearly there")[level]
-    more = "hint() again for more" if level < 2 else "solution() shows the reference"
+    again, end = f'hint("{entry.short}") again', f'solution("{entry.short}")'
+    more = f"{again} for more" if level < 2 else f"{end} shows the reference"
     print(f"{entry.short}, {kind}:")
     print(textwrap.indent(textwrap.fill(entry.hints[level], 92), "    "))
     print(f"    ({more})")
@@ -197,17 +207,29 @@ def solution(name: str | Function | None = None) -> None:
     Args:
         name: the exercise; left out, the one tried last.
     """
-    print(textwrap.dedent(inspect.getsource(reference(_named(name).name))).rstrip())
+    entry = _named(name)
+    if entry is not None:
+        source = textwrap.dedent(inspect.getsource(reference(entry.name))).rstrip()
+        print("\n".join(x for x in source.splitlines() if not x.strip().startswith("### ")))
 
 
-def settle(prediction: object, truth: object, because: str = "") -> None:
+def settle(
+    prediction: object, truth: object, because: str = "", options: Sequence[object] = ()
+) -> None:
     """Compare a learner's prediction with what was measured.
 
-    A prediction left empty ("" or None) is taken as none. Strings are compared without regard to
-    case and spaces; numbers count as right within 10 %.
+    Args:
+        prediction: what the learner wrote; "" or None is taken as no prediction.
+        truth: what was measured. Texts are compared by their letters and digits alone, whatever
+            the case; numbers count as right within 10 %.
+        because: a sentence that explains the truth.
+        options: what could have been chosen; anything else is told apart from a wrong guess.
     """
     if prediction is None or str(prediction).strip() == "":
         verdict = f"○ no prediction made. Measured: {truth}."
+    elif options and not any(_agree(prediction, option) for option in options):
+        known = ", ".join(map(str, options))
+        verdict = f"○ {prediction!r} is none of: {known}. Measured: {truth}."
     elif _agree(prediction, truth):
         verdict = f"✓ You predicted {prediction}, and so it is."
     else:
@@ -219,4 +241,8 @@ def _agree(prediction: object, truth: object) -> bool:
     numbers = (int, float)
     if isinstance(prediction, numbers) and isinstance(truth, numbers):
         return abs(prediction - truth) <= 0.1 * abs(truth)
-    return "".join(str(prediction).lower().split()) == "".join(str(truth).lower().split())
+    return _letters(prediction) == _letters(truth)
+
+
+def _letters(text: object) -> str:
+    return "".join(c for c in str(text).lower() if c.isalnum())

@@ -125,8 +125,16 @@ def failure_of(
     found = _judge_outcome(case, expected, outcome)
     if found is None:
         return None
-    call = case.call or f"{exercise.short}({', '.join(brief(x) for x in case.inputs())})"
+    call = case.call or f"{exercise.short}({', '.join(_argument(x) for x in case.inputs())})"
     return Failure(found.kind, case.title, call, found.detail, found.picture, outcome.printed)
+
+
+def _argument(value: Any) -> str:
+    """An argument in as few words as will do: "2×3 tensor"."""
+    if isinstance(value, torch.Tensor) and value.numel() > 6:
+        kind = "" if value.dtype == torch.float32 else f" {value.dtype}".replace("torch.", "")
+        return "×".join(map(str, value.shape)) + kind + " tensor"
+    return brief(value)
 
 
 def _judge_outcome(case: Case, expected: Outcome, outcome: Outcome) -> Difference | None:
@@ -174,7 +182,9 @@ def _describe(error: BaseException) -> str:
     own = [f for f in frames if "/lib/course/" not in f.filename.replace("\\", "/")]
     own = [f for f in own if "site-packages" not in f.filename] or own
     line = f"  (at: {own[-1].line})" if own and own[-1].line else ""
-    text = str(error).strip().split("\n")[0]
+    said = str(error).strip().split("\n")
+    # einops and others begin with what they were doing and end with what was wrong.
+    text = said[0] if len(said) == 1 else f"{said[0].strip()} {said[-1].strip()}"
     return f"{type(error).__name__}: {text}{line}" if text else f"{type(error).__name__}{line}"
 
 

@@ -195,7 +195,7 @@ def install(name: str, function: Function) -> list[str]:
         for key, value in list(vars(module).items()):
             if value is old and module.__name__ != own:
                 setattr(module, key, function)
-    return list(_unreached(owner, attribute, old))
+    return sorted(set(_unreached(owner, attribute, old)))
 
 
 def _modules() -> list[ModuleType]:
@@ -212,14 +212,14 @@ def _unreached(owner: ModuleType | type, attribute: str, old: Any) -> Iterator[s
     """Who still uses `old`: subclasses with a method of their own, defaults, closures, lists."""
     if isinstance(owner, type):
         for subclass in _subclasses(owner):
-            if attribute in vars(subclass):
+            if attribute in vars(subclass) and "__of_a_check__" not in vars(subclass):
                 yield f"the subclass {subclass.__qualname__} keeps its own {attribute}"
     if isinstance(old, type):
         for subclass in _subclasses(old):
             yield f"the class {subclass.__qualname__} was made from the old one"
     for module in _modules():
-        if module.__name__ == "lib.course.reference":
-            continue
+        if module.__name__.startswith("lib.course."):
+            continue  # checks and mistakes keep what they are made of
         for key, value in list(vars(module).items()):
             where = f"{module.__name__}.{key}"
             if isinstance(value, FunctionType):

@@ -25,7 +25,7 @@ def visible(n_query: int, n_key: int | None = None, device: str | None = None) -
     """Query i stands at position n_key − n_query + i, and sees all keys up to there."""
     n_key = n_query if n_key is None else n_key
     rows = [[j <= n_key - n_query + i for j in range(n_key)] for i in range(n_query)]
-    return torch.tensor(rows, dtype=torch.bool).view(n_query, n_key)
+    return torch.tensor(rows, dtype=torch.bool).view(n_query, n_key).to(device or "cpu")
 
 
 CAUSAL_MASK = Exercise(
@@ -37,6 +37,7 @@ CAUSAL_MASK = Exercise(
         Case("2 new queries, 5 keys", lambda: (2, 5)),
         Case("1 new query, 7 keys", lambda: (1, 7)),
         Case("fewer keys than queries", lambda: (3, 2), raises=ValueError),
+        Case("made on the device that was asked for", lambda: (2, 3, "meta")),
     ],
     speed=lambda: (512, 1024),
     hints=(
@@ -44,8 +45,9 @@ CAUSAL_MASK = Exercise(
         "Then ask which row a single new token would be, if four tokens came before it.",
         "A matrix of True with everything above a diagonal removed is `.tril(diagonal=k)`. For a "
         "square mask k is 0. The last query must always see the last key: what is k then?",
-        "torch.ones(n_query, n_key, dtype=torch.bool).tril(diagonal=n_key - n_query), after "
-        "n_key has got its default and the impossible case its ValueError.",
+        "torch.ones(n_query, n_key, dtype=torch.bool, device=device) has the right size. Take its "
+        "lower triangle with the diagonal moved to the right by as many keys as there are more "
+        "than queries; before that, n_key needs its default and the impossible case its error.",
     ),
 )
 
@@ -288,8 +290,10 @@ def run_cached(forward: Any, x: Tensor) -> tuple[Tensor, ...]:
     pieces = [
         attention(part, rotate=turn, cache=cache) for part in torch.split(x, [3, 2, 1], dim=1)
     ]
-    assert cache.key is not None and cache.value is not None
-    return torch.cat(pieces, dim=1), cache.key, cache.value
+    nothing = torch.zeros(0)  # what was never appended
+    key, value = cache.key, cache.value
+    whole = torch.cat(pieces, dim=1)
+    return whole, nothing if key is None else key, nothing if value is None else value
 
 
 def from_oracle(run: Any) -> Any:
@@ -342,8 +346,9 @@ FORWARD = Exercise(
     hints=(
         "You have every piece already. Say the path of one token aloud: projected, cut into heads, "
         "(rotated), (remembered), compared, averaged, put together, projected.",
-        "Keys and values have n_kv_head heads until just before the attention: rotate them, append "
-        "them to the cache, and only then repeat them.",
+        "query, key = rotate(query, key), if there is a rotate; key, value = cache.append(key, "
+        "value), if there is a cache. Keys and values have n_kv_head heads until then, and are "
+        "repeated only after that.",
         "The mask is made last, when you know how many keys there are: "
         "causal_mask(query.size(-2), key.size(-2)) unless the caller gave one. Then self.output("
         "merge_heads(...)).",

@@ -179,7 +179,7 @@ TRAIN_BPE = Exercise(
     ],
     # Large enough that the plain loop, a right answer, stays out of lib: later lessons train on
     # real text, for which it takes minutes.
-    speed=lambda: (babble(4000, n_known=2000), 700),
+    speed=lambda: (babble(4000, n_known=2000), 1200),
     hints=(
         "You have all the steps: count_words once, then again and again count the pairs, choose one, "
         "merge it in every word. The plain loop is a right answer; lib's is only faster.",
@@ -213,6 +213,7 @@ def merges_from(*tokens: str) -> dict[Pair, int]:
 
 
 LEARNT = {pair: 256 + i for i, pair in enumerate(brute_train(ENGLISH, 300))}
+UNUSED = {(5000 + i, 9000): 300 + i for i in range(3796)}
 
 ENCODE_WORD = Exercise(
     "lib.tokenizer.encode_word",
@@ -248,7 +249,8 @@ ENCODE_WORD = Exercise(
             lambda: ([71, 84, 70, 71, 84], {(84, 70): 900, (71, 84): 901, (901, 900): 905}),
         ),
     ],
-    speed=lambda: (ids_of(" " + babble(6).replace(" ", "")), LEARNT),
+    # With as many merges as a real vocabulary: trying each of them on every word takes minutes.
+    speed=lambda: (ids_of(" " + babble(6).replace(" ", "")), LEARNT | UNUSED),
     hints=(
         "Do the first case by hand: which of the two merges was learnt first, and what is left for "
         "the other one?",

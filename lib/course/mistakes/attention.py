@@ -26,7 +26,7 @@ def _bad_sizes(n_query, n_key):
     MASK, "The mask is inverted: True must mean that the query may look, False that it may not."
 )
 def inverted(n_query, n_key=None, device=None):
-    return ~visible(n_query, _bad_sizes(n_query, n_key))
+    return ~visible(n_query, _bad_sizes(n_query, n_key), device)
 
 
 @mistake(
@@ -36,7 +36,7 @@ def inverted(n_query, n_key=None, device=None):
 )
 def without_diagonal(n_query, n_key=None, device=None):
     n_key = _bad_sizes(n_query, n_key)
-    return torch.ones(n_query, n_key, dtype=torch.bool).tril(n_key - n_query - 1)
+    return torch.ones(n_query, n_key, dtype=torch.bool, device=device).tril(n_key - n_query - 1)
 
 
 @mistake(
@@ -47,7 +47,7 @@ def without_diagonal(n_query, n_key=None, device=None):
 )
 def top_left(n_query, n_key=None, device=None):
     n_key = _bad_sizes(n_query, n_key)
-    return torch.ones(n_query, n_key, dtype=torch.bool).tril()
+    return torch.ones(n_query, n_key, dtype=torch.bool, device=device).tril()
 
 
 @mistake(
@@ -55,7 +55,15 @@ def top_left(n_query, n_key=None, device=None):
 )
 def upper(n_query, n_key=None, device=None):
     n_key = _bad_sizes(n_query, n_key)
-    return torch.ones(n_query, n_key, dtype=torch.bool).triu(n_key - n_query)
+    return torch.ones(n_query, n_key, dtype=torch.bool, device=device).triu(n_key - n_query)
+
+
+@mistake(
+    MASK,
+    "The mask is not made on `device`: on a GPU it could not be used. Hand it on, device=device.",
+)
+def device_ignored(n_query, n_key=None, device=None):
+    return visible(n_query, _bad_sizes(n_query, n_key))
 
 
 @mistake(
@@ -65,7 +73,8 @@ def upper(n_query, n_key=None, device=None):
 )
 def additive(n_query, n_key=None, device=None):
     n_key = _bad_sizes(n_query, n_key)
-    return torch.zeros(n_query, n_key).masked_fill(~visible(n_query, n_key), float("-inf"))
+    hidden = ~visible(n_query, n_key, device)
+    return torch.zeros(n_query, n_key, device=device).masked_fill(hidden, float("-inf"))
 
 
 # --- scaled_dot_product_attention -----------------------------------------------------------------
@@ -114,8 +123,8 @@ def scaled_by_length(query, key, value, mask=None):
 
 @mistake(
     SDPA,
-    "The mask is applied after the softmax: the rows no longer sum to 1, and hidden tokens still "
-    "take their share.",
+    "The mask is applied after the softmax: the rows no longer sum to 1, and what they lack gives "
+    "hidden tokens away.",
 )
 def mask_after_softmax(query, key, value, mask=None):
     weights = (query @ key.mT / math.sqrt(query.size(-1))).softmax(dim=-1)
@@ -148,8 +157,7 @@ def mask_with_zero(query, key, value, mask=None):
 
 @mistake(
     SDPA,
-    "-1e9 does not fit into half precision, whose largest number is 65,504. float('-inf') fits "
-    "everywhere.",
+    "-1e9 does not fit into float16, whose largest number is 65,504. float('-inf') fits everywhere.",
     seen_in="annotated-transformer, UvA deep learning tutorials",
 )
 def mask_with_1e9(query, key, value, mask=None):
@@ -173,8 +181,8 @@ def always_float(query, key, value, mask=None):
 
 @mistake(
     SDPA,
-    "The softmax is taken as exp(x) / sum without subtracting the largest score first: e to the 100 "
-    "is too large for a float.",
+    "The softmax is taken as exp(x) / sum without subtracting the largest score first: float32 ends "
+    "at about e to the 88.",
 )
 def unstable_softmax(query, key, value, mask=None):
     scores = query @ key.mT / math.sqrt(query.size(-1))
@@ -182,6 +190,35 @@ def unstable_softmax(query, key, value, mask=None):
         scores = scores.masked_fill(~mask, float("-inf"))
     weights = scores.exp() / scores.exp().sum(dim=-1, keepdim=True)
     return weights @ value
+
+
+@mistake(
+    SDPA,
+    "The booleans are added to the scores, where True counts as 1 and False as 0. The M of the formula "
+    "is 0 and -inf: use masked_fill.",
+)
+def mask_added(query, key, value, mask=None):
+    scores = query @ key.mT / math.sqrt(query.size(-1))
+    if mask is not None:
+        scores = scores + mask
+    return scores.softmax(dim=-1) @ value
+
+
+@mistake(
+    SDPA, "The mask is made inside, always causal: use the one that is handed in, if there is one."
+)
+def own_mask(query, key, value, mask=None):
+    mask = visible(query.size(-2), key.size(-2))
+    return _attend(query, key, value, mask, 1 / math.sqrt(query.size(-1)))
+
+
+@mistake(
+    SDPA,
+    "The softmax runs over the first axis, which may be texts or heads. Each query's weights over the "
+    "keys must sum to 1: dim=-1.",
+)
+def softmax_over_the_first_axis(query, key, value, mask=None):
+    return _attend(query, key, value, mask, 1 / math.sqrt(query.size(-1)), dim=0)
 
 
 # --- heads ----------------------------------------------------------------------------------------
@@ -195,8 +232,8 @@ SPLIT, MERGE, REPEAT = (
 
 @mistake(
     SPLIT,
-    "`view` alone does not swap axes: it deals the numbers of several tokens into one head. Cut "
-    "first, (b t h d), then move the heads in front.",
+    "`view` alone does not swap axes: the rows of a head are then pieces of the same few tokens, "
+    "instead of one piece of every token. Cut first, (b t h d), then move the heads in front.",
 )
 def split_by_view(x, n_head):
     return x.reshape(x.size(0), n_head, x.size(1), -1)
@@ -345,8 +382,8 @@ def rotated_values(self, x, mask=None, rotate=None, cache=None):
 
 @mistake(
     FORWARD,
-    "Keys are rotated after the cache: those of earlier tokens get rotated again at every step. "
-    "Rotate first, then append.",
+    "Keys are rotated after the cache: it then holds them unturned, and `rotate`, which knows the "
+    "positions of the new tokens only, must turn all of them at every step. Rotate first.",
 )
 def rotated_after_cache(self, x, mask=None, rotate=None, cache=None):
     return _forward(self, x, mask, rotate, cache, rotate_first=False)
@@ -389,7 +426,28 @@ def merged_by_view(self, x, mask=None, rotate=None, cache=None):
     return _forward(self, x, mask, rotate, cache, merge=by_view)
 
 
-@mistake(FORWARD, "The cache is never used: new tokens see only one another, and forget the rest.")
+@mistake(
+    FORWARD,
+    "The cache is never used: key, value = cache.append(key, value) takes the new ones and gives back "
+    "all so far.",
+)
+def cache_forgotten(self, x, mask=None, rotate=None, cache=None):
+    return _forward(self, x, mask, rotate, None)
+
+
+@mistake(
+    FORWARD,
+    "Neither `rotate` nor `cache` is used: where they are given, they turn queries and keys, and give "
+    "back the keys and values of earlier tokens.",
+)
+def doors_forgotten(self, x, mask=None, rotate=None, cache=None):
+    return _forward(self, x, mask, None, None)
+
+
+@mistake(
+    FORWARD,
+    "What cache.append gives back is not used: new tokens see only one another, and forget the rest.",
+)
 def cache_ignored(self, x, mask=None, rotate=None, cache=None):
     if cache is not None:
         _forward(self, x, mask, rotate, cache)  # it is filled, but what it gives back is not read
@@ -397,7 +455,8 @@ def cache_ignored(self, x, mask=None, rotate=None, cache=None):
 
 
 @mistake(
-    FORWARD, "`rotate` is never used: the model would not know in which order its words stand."
+    FORWARD,
+    "`rotate` is never used: the model could only guess from the mask in which order its words stand.",
 )
 def rotate_ignored(self, x, mask=None, rotate=None, cache=None):
     return _forward(self, x, mask, None, cache)
