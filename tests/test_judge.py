@@ -77,7 +77,7 @@ def verdict_on(function, name=MASK):
             "did not raise",
             "expected a ValueError",
         ),
-        (lambda n_query, n_key=None: right_mask(n_query, n_key, device), "signature", "device"),
+        (lambda n_query, n_key=None: right_mask(n_query, n_key), "signature", "device"),
         (lambda n_query, n_key, device=None: None, "signature", "default"),
         (lambda n_query, n_key=None, device=None, *, extra: None, "signature", "extra"),
     ],
@@ -180,6 +180,43 @@ def test_notebook_variables_are_found(monkeypatch) -> None:
     assert verdict.failure.kind == "not alone"
     assert "'offset'" in verdict.failure.detail
     assert verdict.passed == verdict.total - 1
+
+
+def test_wrong_functions_with_a_memory_are_told() -> None:
+    """A notebook variable, or what an earlier call left, is noticed beside the case that fails."""
+    space = {"torch": torch, "__name__": "__main__", "calls": []}
+    source = (
+        "def causal_mask(n_query, n_key=None, device=None):\n"
+        "    calls.append(n_query)\n"
+        "    return torch.full((n_query, n_key or n_query), len(calls) % 2 == 0)\n"
+    )
+    space["In"] = ["", source]
+    exec(compile(source, "<cell>", "exec"), space)
+    assert (
+        "it uses 'calls', a variable of this notebook"
+        in verdict_on(space["causal_mask"]).failure.note
+    )
+
+    def counts_its_calls(n_query, n_key=None, device=None, calls=[0]):  # noqa: B006
+        calls[0] += 1
+        return torch.full((n_query, n_key or n_query), calls[0] > 3)
+
+    assert "called twice with the same input" in verdict_on(counts_its_calls).failure.note
+
+    def only_wrong(n_query, n_key=None, device=None):
+        return torch.ones(n_query, n_key or n_query).bool()
+
+    assert verdict_on(only_wrong).failure.note == ""
+
+
+def test_lists_of_unequal_length_are_shown() -> None:
+    from lib.course.compare import difference
+
+    short = difference([5, 9, 3], [5, 1, 2, 3], 0, 0)
+    assert short.detail == "expected [5, 9, 3], got [5, 1, 2, 3]"
+    long = difference(list(range(100)), [*range(50), 7, *range(50)], 0, 0)
+    assert long.detail == "100 items expected, 101 got; they part at [50]: expected 50, got 7"
+    assert "alike as far" in difference(list(range(100)), list(range(60)), 0, 0).detail
 
 
 def test_unfinished_is_blank_but_torchs_own_not_implemented_is_not() -> None:

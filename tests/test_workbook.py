@@ -269,7 +269,8 @@ def test_live_kernel_is_rebound(book, tmp_path) -> None:
                 n_key = n_query if n_key is None else n_key
                 if n_key < n_query:
                     raise ValueError("too few keys")
-                return torch.ones(n_query, n_key, dtype=torch.bool, device=device).tril(n_key - n_query)
+                whole = torch.ones(n_query, n_key, dtype=torch.bool, device=device)
+                return whole.tril(n_key - n_query)
 
             print(lib.attention.causal_mask.__module__)
             print(imported_before.__module__)
@@ -396,7 +397,8 @@ def test_right_but_slow_is_kept_out_and_still_earns_its_mark(book, tmp_path) -> 
                 n_key = n_query if n_key is None else n_key
                 if n_key < n_query:
                     raise ValueError("too few keys")
-                return torch.ones(n_query, n_key, dtype=torch.bool, device=device).tril(n_key - n_query)
+                whole = torch.ones(n_query, n_key, dtype=torch.bool, device=device)
+                return whole.tril(n_key - n_query)
 
             start = time.perf_counter()
             causal_mask(512)
@@ -412,3 +414,25 @@ def test_right_but_slow_is_kept_out_and_still_earns_its_mark(book, tmp_path) -> 
     assert re.match(r"✓ 7/7 causal_mask · right, but \d+ × slower than the reference", said), said
     assert rest == ["True 1.0", "lib.attention"], run.stderr
     assert "took" in python(USE).stderr, "the next start says why it is not used"
+
+
+def test_a_lessons_own_exercise_is_kept_too(book) -> None:
+    blank = """
+        from lib.course import exercise
+        @exercise("start_here.most_common_next")
+        def most_common_next(text, word):
+            raise NotImplementedError
+        print(most_common_next.__module__)
+    """
+    assert "not started" in python(blank).stdout
+    source = """
+    def most_common_next(text, word):
+        words = text.split()
+        after = [b for a, b in zip(words, words[1:]) if a == word]
+        return max(dict.fromkeys(after), key=after.count, default="")
+    """
+    name = "start_here.most_common_next"
+    workbook.keep(name, textwrap.dedent(source), "(text, word)", None)
+    said, module = python(blank).stdout.splitlines()
+    assert "the one you passed earlier is used" in said
+    assert module == "workbook.start_here.most_common_next"

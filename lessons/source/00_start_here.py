@@ -19,7 +19,8 @@
 #
 # This first lesson is short. You will run a language model, write one warm-up exercise and get to
 # know the house. It takes about half an hour, and it needs neither a network nor a GPU. Run one
-# cell after the other with *Shift + Enter*.
+# cell after the other with *Shift + Enter*. (The first is folded away, and does nothing on your
+# own machine.)
 #
 # **What is here today:** lessons 00 to 03, from the first byte to attention. **What is still to
 # come:** lessons 04 to 14. When they are here, this page will open with the finished assistant:
@@ -65,7 +66,8 @@ print(textwrap.fill(text[200_000:200_300], 90))
 # %% [markdown]
 # Now two parts of the house, both of which you will build. A **tokenizer** cuts the text into
 # **tokens**: words and pieces of words. Then a **model** counts which token follows which. Here it
-# looks at the last three tokens to guess the next one; that is its order, 4, less one:
+# looks at the last three tokens to guess the next one (its *order* is 4: three to see, one to
+# guess):
 
 # %%
 tokenizer = Tokenizer.train(text, vocab_size=4096)
@@ -138,7 +140,7 @@ def draw_guess(beginning: str, seed: int = 0) -> plt.Figure:
 show(
     draw_guess("If the object"),
     alt="A bar chart of the eight likeliest tokens after 'If the object'. The first has about 44 "
-    "percent, the next three about 10 each, the others are shorter still. Above the chart, one way "
+    "percent, the next three 8 to 11 each, the others are shorter still. Above the chart, one way "
     "in which the model goes on.",
 )
 
@@ -179,8 +181,8 @@ explore(draw_guess, alt=alt_of_guess, beginning="Once upon a time", seed=range(2
 # | 14 watermarking | whether our model wrote this | `watermark` | to come |
 #
 # A floor has rooms, one for each exercise. All are dark at first, and each lights up when you pass
-# it. This map ends with the lesson that you are in, so the floors above say *to come*; run
-# `progress()` in a cell of its own to see everything that stands today.
+# it. In a lesson the map ends with the lesson's own floor; run `progress()` in a cell of its own
+# to see everything that stands today.
 
 # %%
 progress("start_here")
@@ -284,8 +286,9 @@ print(" ".join(chain))
 # It begins like a sentence, and then it turns in a circle. Is that bad luck with the first word?
 # Let us start once from *every* different word of the text, and see where each chain ends up.
 #
-# **A prediction first.** How many of them end in the same circle: `"few"` (less than a tenth),
-# `"half"` (about), or `"nearly all"` (more than nine tenths)? Write it down before you go on.
+# **A prediction first.** Take the two circles in which most of them end. How many chains end in one
+# of these two: `"few"` (less than a tenth), `"half"` (about), or `"nearly all"` (more than nine
+# tenths)? Write it down before you go on.
 
 # %%
 prediction = "nearly all"  ### PREDICTION
@@ -320,21 +323,21 @@ ends = {word: circle_from(word) for word in table}
 (common, times), (second, times_2), *_ = Counter(
     circle for circle, _ in ends.values()
 ).most_common()
-share = times / len(ends)
+share = (times + times_2) / len(ends)
 steps = sum(n for _, n in ends.values()) / len(ends)
 print(f"{len(ends):,} chains, on average {steps:.1f} steps to the circle")
-print(
-    f"{share:.1%} end among {sorted(common)}, {times_2 / len(ends):.1%} among {sorted(second)}"
-)
-settle(prediction, "nearly all" if share > 0.9 else "few" if share < 0.1 else "half")
-assert share > 0.7 and steps < 10  # the book differs a little with Python's version
+for circle, n in ((common, times), (second, times_2)):
+    print(f"{n / len(ends):5.1%} end among {sorted(circle)}")
+settle(prediction, "nearly all", options=["few", "half", "nearly all"])
+assert share > 0.9 and steps < 10
 
 # %% [markdown]
-# Almost whatever you begin with, after a handful of words you say *the same as the same as the
-# same as*. Some circle there must be: the chain looks at one word only and always takes the
-# likeliest next, so it repeats itself as soon as any word comes back. That nearly all chains end
-# in the *same* circle is the work of frequent words, to which all roads lead. (Another version of
-# Python brings a slightly different book, and perhaps another circle.)
+# Almost whatever you begin with, after a handful of words you go round in one of two circles; on the
+# Python that wrote this page nearly always *the same as the same as*. Some circle there must be: the
+# chain looks at one word only and always takes the likeliest next, so it repeats itself as soon as
+# any word comes back. That nearly all chains share so few circles is the work of frequent words,
+# to which all roads lead. (Another version of Python brings a slightly different book, and other
+# shares.)
 #
 # ## In the wild
 #

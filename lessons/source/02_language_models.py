@@ -12,22 +12,22 @@
 #
 # **How good is a guess at the next token?**
 #
-# *The cat sat on the …* You have guessed already. *Mat*, most likely; *sofa* would not surprise
-# you, *of* would. A **language model** does just this: it reads some tokens and says, for every
-# token there is, how likely it comes next. Everything that this course builds, up to the
-# assistant, is such a guess, made again and again.
+# *The cat sat on the …* You have guessed already. *Mat*, most likely; *sofa* would not
+# surprise you, *of* would. A **language model** does just this: it reads some tokens
+# and says, for every token there is, how likely it comes next. Everything that this
+# course builds, up to the assistant, is such a guess, made again and again.
 #
-# In this lesson you build the oldest kind, which only counts. It is quick, it needs no training,
-# and it shows what is hard. You also build what judges and uses *any* language model: its loss,
-# its bits per byte, a sample from it. At the end the same guess is learnt by gradient descent, as
-# all later ones will be.
+# In this lesson you build the oldest kind, which only counts. It is quick, it needs no
+# training, and it shows what is hard. You also build what judges and uses *any*
+# language model: its loss, its bits per byte, a sample from it. At the end the same
+# guess is learnt by gradient descent, as all later ones will be.
 #
 # You will write five functions. They become `lib.ngram`. Plan two hours for it; the
 # cells themselves run in half a minute.
 
 # %% [markdown]
-# Everything this lesson needs. If you have not solved earlier exercises, the reference versions
-# stand in for them.
+# Everything this lesson needs. If you have not solved earlier exercises, the reference
+# versions stand in for them.
 
 # %%
 import bz2
@@ -63,8 +63,9 @@ _ = torch.manual_seed(0)
 # %% [markdown]
 # ## A program that writes
 #
-# Here is the finished thing at work. It has read Python's language reference, one byte after the
-# other, and counted which byte came after which five. Nothing else. Now it goes on from *The*:
+# Here is the finished thing at work. It has read Python's language reference, one byte
+# after the other, and counted which byte came after which five. Nothing else. Now it
+# goes on from *The*:
 
 # %%
 from lib.ngram import NgramModel as Finished
@@ -88,11 +89,12 @@ chance = torch.Generator().manual_seed(0)
 print(to_text(writer.generate(400, to_ids("The "), generator=chance)))
 
 # %% [markdown]
-# Words, mostly. Commas in likely places, even the layout of the manual. It means nothing, and it
-# was made by counting.
+# Words, mostly. Commas in likely places, even the layout of the manual. It means
+# nothing, and it was made by counting.
 #
-# The text comes in two parts. From `train` the model may count. `held` is kept back: a tenth of
-# the manual's pages, which it has not seen. The honest question is how well it guesses *those*.
+# The text comes in two parts. From `train` the model may count. `held` is kept back:
+# some of the manual's pages (about one in sixteen), which it has not seen. The honest
+# question is how well it guesses *those*.
 
 # %% [markdown]
 # ## By hand
@@ -105,12 +107,12 @@ words = sentence.split()
 Counter(after for before, after in pairwise(words) if before == "the")
 
 # %% [markdown]
-# *The* was followed four times, twice by *cat*. So after *the* we give *cat* a probability of 2/4,
-# *mat* and *rat* 1/4 each, and all other words 0. That is a language model. The words before the
-# guess are its **context**, here one word.
+# *The* was followed four times, twice by *cat*. So after *the* we give *cat* a
+# probability of 2/4, *mat* and *rat* 1/4 each, and all other words 0. That is a
+# language model. The words before the guess are its **context**, here one word.
 #
-# A longer context knows more. After *cat* came *sat* and *ate*, once each; after *the mat* only
-# *and*:
+# A longer context knows more. After *cat* came *sat* and *ate*, once each; after *the
+# mat* only *and*:
 
 # %%
 vocabulary = sorted(set(words))
@@ -122,19 +124,21 @@ for a, b, c in zip(words, words[1:], words[2:]):
     print(f"{a} {b} → {c}", end=",  ")
 
 # %% [markdown]
-# A stretch of *n* tokens is an **n-gram**: *the cat* is a 2-gram or **bigram**, *the mat and* a
-# 3-gram. A model of **order** *n* guesses the last token of an n-gram from the *n* − 1 before it.
-# With order 1 there is no context, and the guess is how frequent each token is.
+# A stretch of *n* tokens is an **n-gram**: *the cat* is a 2-gram or **bigram**, *the
+# mat and* a 3-gram. A model of **order** *n* guesses the last token of an n-gram from
+# the *n* − 1 before it. With order 1 there is no context, and the guess is how frequent
+# each token is.
 #
-# One question before you write it. *Rat* stands at the very end: what comes after it? The text
-# does not say. And the model of order 2 says that *the dog* is impossible, just because twelve
-# words had no dog in them. The oldest remedy is to pretend that everything was seen a little: add
-# a number `alpha` to every count. It is called **add-alpha smoothing**.
+# One question before you write it. *Rat* stands at the very end: what comes after it?
+# The text does not say. And the model of order 2 says that *the dog* is impossible,
+# just because twelve words had no dog in them. The oldest remedy is to pretend that
+# everything was seen a little: add a number `alpha` to every count. It is called
+# **add-alpha smoothing**.
 #
 # ### Exercise: `ngram_probabilities`
 #
-# Replace the last line by your own code and run the cell. `hint()` and `solution()` are there if
-# you need them.
+# Replace the last line by your own code and run the cell. `hint()` and `solution()` are
+# there if you need them.
 
 # %% exercise="lib.ngram.ngram_probabilities"
 # 1. Find every place where the context stands, with a token after it.
@@ -150,22 +154,23 @@ for alpha in (0, 1):
     print(f"alpha {alpha}:", ", ".join(likely))
 
 # %% [markdown]
-# With alpha 1 nothing is impossible any more. The price: *cat* has fallen from 1/2 to 1/4, as eight
-# words each took a share. Is that better or worse? We need a measure.
+# With alpha 1 nothing is impossible any more. The price: *cat* has fallen from 1/2 to
+# 1/4, as eight words each took a share. Is that better or worse? We need a measure.
 
 # %% [markdown]
 # ## How surprised?
 #
-# A good model gives what really comes a high probability. The probability of a whole text is that
-# of its first token, times that of the second after the first, and so on. For a long text this
-# product is a hopeless number:
+# A good model gives what really comes a high probability. The probability of a whole
+# text is that of its first token, times that of the second after the first, and so on.
+# For a long text this product is a hopeless number:
 
 # %%
 0.25**100, 0.25**1000
 
 # %% [markdown]
-# A thousand guesses, each with a decent 1/4, and the computer says 0. So take logarithms: products
-# become sums. And change the sign, so that the number is positive. −log p is the **surprise**:
+# A thousand guesses, each with a decent 1/4, and the computer says 0. So take
+# logarithms: products become sums. And change the sign, so that the number is positive.
+# −log p is the **surprise**:
 
 # %%
 for p in (1, 1 / 2, 1 / 4, 1 / 100, 1 / 1_000_000):
@@ -173,9 +178,9 @@ for p in (1, 1 / 2, 1 / 4, 1 / 100, 1 / 1_000_000):
     print(f"probability {p:8.6f}: {bits:5.2f} bits = {nats:5.2f} nats")
 
 # %% [markdown]
-# What was certain does not surprise. Every halving of the probability adds one **bit**: the
-# surprise of a coin. With the natural logarithm the unit is the **nat**, 1.44 bits. What was called
-# impossible surprises without limit.
+# What was certain does not surprise. Every halving of the probability adds one **bit**:
+# the surprise of a coin. With the natural logarithm the unit is the **nat**, 1.44 bits.
+# What was called impossible surprises without limit.
 #
 # Now the twelve words, judged by their own bigrams:
 
@@ -189,17 +194,18 @@ for before, after, bits in zip(words, words[1:], surprise.tolist()):
 print(f"together {surprise.sum():.0f} bits")
 
 # %% [markdown]
-# Eight bits for eleven guesses. They are spent where the text has a choice: two bits on *mat* and
-# *rat*, one after each *cat*, none after *sat*, which *on* always follows. The mean surprise is
-# the **cross-entropy**, and it is *the* loss: what training makes small, here and in every later
-# lesson.
+# Eight bits for eleven guesses. They are spent where the text has a choice: two bits
+# each on *mat* and *rat*, one on each *cat* and one on what follows it, none after
+# *sat*, which *on* always follows. The mean surprise is the **cross-entropy**, and it
+# is *the* loss: what training makes small, here and in every later lesson.
 #
 # Two things must be settled before you write it.
 #
-# **Scores.** A count gives probabilities. Later models give a score for each token, any number,
-# called **logits**. The **softmax** turns logits into probabilities: raise e to each, divide by the
-# sum. All become positive and sum to 1. Logarithms of probabilities are logits too: the softmax
-# gives the probabilities back. So one loss serves all models. Taken step by step, it breaks:
+# **Scores.** A count gives probabilities. Later models give a score for each token, any
+# number, called **logits**. The **softmax** turns logits into probabilities: raise e to
+# each, divide by the sum. All become positive and sum to 1. Logarithms of probabilities
+# are logits too: the softmax gives the probabilities back. So one loss serves all
+# models. Taken step by step, it breaks:
 
 # %%
 scores = torch.tensor([200.0, 0.0, -200.0])
@@ -208,14 +214,15 @@ print("softmax, then log:", scores.softmax(dim=0).log())
 print("log_softmax:      ", scores.log_softmax(dim=0))
 
 # %% [markdown]
-# e to the 200 is too large for a float, e to the −200 too small. The second line subtracts the
-# largest score first, which changes nothing in the result but keeps e to the power in bounds. Yet
-# it still rounds the small probabilities to 0, and the log of 0 is lost. `log_softmax` never makes
-# the probability. It is the only one of the three to use.
+# e to the 200 is too large for a float, e to the −200 too small. The second line
+# subtracts the largest score first, which changes nothing in the result but keeps e to
+# the power in bounds. Yet it still rounds the small probabilities to 0, and the log of
+# 0 is lost. `log_softmax` never makes the probability. It is the only one of the three
+# to use.
 #
-# **Texts of unequal length.** Put several texts into one table of numbers, and the short ones
-# must be filled up. What fills them up is no text, and must not count. Its targets carry a mark,
-# `ignore_index`, by custom −100.
+# **Texts of unequal length.** Put several texts into one table of numbers, and the
+# short ones must be filled up. What fills them up is no text, and must not count. Its
+# targets carry a mark, `ignore_index`, by custom −100.
 #
 # ### Exercise: `cross_entropy`
 
@@ -232,20 +239,21 @@ for name, model in (("own bigrams", table), ("no idea", no_idea)):
     print(f"{name}: {loss:.3f} nats, perplexity {math.exp(loss):.2f}")
 
 # %% [markdown]
-# A model that knows nothing has a loss of ln 8, since there are eight words. Keep this in mind:
-# **an untrained model starts at the logarithm of its vocabulary**, and if yours starts elsewhere,
-# something is wrong.
+# A model that knows nothing has a loss of ln 8, since there are eight words. Keep this
+# in mind: **an untrained model starts at the logarithm of its vocabulary**, and if
+# yours starts elsewhere, something is wrong.
 #
-# **Perplexity** is e to the loss. It says among how many equally likely tokens the model might as
-# well be choosing: 8 for the one without an idea, 1.66 for the bigrams.
+# **Perplexity** is e to the loss. It says among how many equally likely tokens the
+# model might as well be choosing: 8 for the one without an idea, 1.66 for the bigrams.
 
 # %% [markdown]
 # ## Bits per byte
 #
-# Both numbers are per *token*, and a token is whatever a tokenizer makes it. Cut a text into longer
-# tokens, and each is harder to guess, but there are fewer of them. To compare models that cut
-# differently, share the surprise of the **whole text** among something that no tokenizer changes:
-# its bytes. The eleven guesses above cost 8 bits, for 43 bytes of text.
+# Both numbers are per *token*, and a token is whatever a tokenizer makes it. Cut a text
+# into longer tokens, and each is harder to guess, but there are fewer of them. To
+# compare models that cut differently, share the surprise of the **whole text** among
+# something that no tokenizer changes: its bytes. The eleven guesses above cost 8 bits,
+# for 43 bytes of text.
 #
 # ### Exercise: `bits_per_byte`
 
@@ -262,20 +270,22 @@ bits_per_byte(loss, n_tokens=11, n_bytes=n_bytes), 8 / 43
 # %% [markdown]
 # ## From guesses to text
 #
-# A model that guesses can write: take a token, append it, guess again. Which one? The likeliest,
-# one would think. The model from the beginning, taking the likeliest byte each time:
+# A model that guesses can write: take a token, append it, guess again. Which one? The
+# likeliest, one would think. The model from the beginning, taking the likeliest byte
+# each time:
 
 # %%
 to_text(writer.generate(240, to_ids("The "), temperature=0))
 
 # %% [markdown]
-# It is stuck. That is no accident: it sees five bytes, and without chance the same five are always
-# followed by the same sixth. As soon as five bytes come back, everything after them comes back too.
-# Large models that always take the likeliest token often fall into loops as well ([Holtzman et al.
-# 2019](https://arxiv.org/abs/1904.09751)).
+# It is stuck. That is no accident: it sees five bytes, and without chance the same five
+# are always followed by the same sixth. As soon as five bytes come back, everything
+# after them comes back too. Large models that always take the likeliest token often
+# fall into loops as well ([Holtzman et al. 2019](https://arxiv.org/abs/1904.09751)).
 #
-# So draw at random, as likely as the model says. The **temperature** T makes the choice bolder or
-# more careful: divide the logits by T before the softmax. For *cat*, *mat*, *rat* after *the*:
+# So draw at random, as likely as the model says. The **temperature** T makes the choice
+# bolder or more careful: divide the logits by T before the softmax. For *cat*, *mat*,
+# *rat* after *the*:
 
 # %%
 after_the = torch.tensor([1 / 2, 1 / 4, 1 / 4]).log()
@@ -283,13 +293,14 @@ for t in (0.1, 0.5, 1.0, 2.0, 10.0):
     print(f"T = {t:4}:", [round(p, 3) for p in (after_the / t).softmax(dim=0).tolist()])
 
 # %% [markdown]
-# At 1 the model is taken at its word. Towards 0 the likeliest takes all, towards infinity all
-# become alike. At 0 itself one cannot divide; it means *take the likeliest*.
+# At 1 the model is taken at its word. Towards 0 the likeliest takes all, towards
+# infinity all become alike. At 0 itself one cannot divide; it means *take the
+# likeliest*.
 #
 # ### Exercise: `sample`
 #
-# Chance comes from a `generator`, handed from call to call. With the same seed it draws the same
-# tokens: that is how anybody can repeat what you found.
+# Chance comes from a `generator`, handed from call to call. With the same seed it draws
+# the same tokens: that is how anybody can repeat what you found.
 
 # %% exercise="lib.ngram.sample"
 # 1. A temperature below 0 is an error, and 0 takes the likeliest of each row.
@@ -305,8 +316,8 @@ draws = sample(after_the.expand(10_000, 3), generator=torch.Generator().manual_s
 draws.bincount() / 10_000
 
 # %% [markdown]
-# Now watch what the order does. Each model has counted the same text, only with more or less
-# context:
+# Now watch what the order does. Each model has counted the same text, only with more or
+# less context:
 
 
 # %%
@@ -327,9 +338,9 @@ for order in (1, 2, 4, 6):
     print(f"--- order {order}\n{write(order, 1.0, 'The ', 180)}\n")
 
 # %% [markdown]
-# Order 1 knows which bytes are frequent. Order 2 knows which go together. At 4 there are words,
-# at 6 phrases. We will measure soon what each step is worth. And here is what the temperature
-# does, with order 6:
+# Order 1 knows which bytes are frequent. Order 2 knows which go together. At 4 there
+# are words, at 6 phrases. We will measure soon what each step is worth. And here is
+# what the temperature does, with order 6:
 
 # %%
 for temperature in (0.5, 1.0, 1.5):
@@ -340,7 +351,7 @@ for temperature in (0.5, 1.0, 1.5):
 
 
 # %%
-def page(order: int, temperature: float, start: str) -> str:
+def page(order: int = 6, temperature: float = 0.8, start: str = "If the ") -> str:
     text = html.escape(write(order, temperature, start, 300))
     return f'<pre style="white-space: pre-wrap">{text}</pre>'
 
@@ -350,8 +361,8 @@ explore(page, order=range(1, 9), temperature=(0.0, 2.0, 0.1), start="If the ")
 # %% [markdown]
 # ## A better way to count
 #
-# `ngram_probabilities` walks through the whole text for every guess. What would it take for the
-# held-out pages?
+# `ngram_probabilities` walks through the whole text for every guess. What would it take
+# for the held-out pages?
 
 # %%
 start, tries = time.process_time(), 20
@@ -369,17 +380,18 @@ print(f"one guess at a time: {slow_total:.0f} s; counted once: {spent:.2f} s")
 assert slow_total > 10 * spent
 
 # %% [markdown]
-# `NgramModel` counts all n-grams once, sorts them, and looks up. The numbers are the same. It can
-# do something better than adding alpha, too.
+# `NgramModel` counts all n-grams once, sorts them, and looks up. The numbers are the
+# same. It can do something better than adding alpha, too.
 #
-# Adding treats all unseen tokens alike. But a shorter context knows more than nothing about them:
-# if a byte never stood after these five, ask the last four. So take a little away from every
-# count, a **discount** D, and hand what this frees to the guess of the model that is one order
-# shorter. That one leans on the next shorter, down to *all are equally likely*. One refinement
-# more: a shorter model is only asked about what is *new* here. So it should not count how often a
-# token came, but after how many *different* tokens. *Francisco* may be frequent; it follows *San*
-# and nothing else. This is **Kneser–Ney smoothing**, long the best that counting could do. Here
-# is where the formula happens:
+# Adding treats all unseen tokens alike. But a shorter context knows more than nothing
+# about them: if a byte never stood after these five, ask the last four. So take a
+# little away from every count, a **discount** D, and hand what this frees to the guess
+# of the model that is one order shorter. That one leans on the next shorter, down to
+# *all are equally likely*. One refinement more: a shorter model is only asked about
+# what is *new* here. So it should not count how often a token came, but after how many
+# *different* tokens. *Francisco* may be frequent; it follows *San* and nothing else.
+# This is **Kneser–Ney smoothing**; with one refinement more it was long the best that
+# counting could do. Here is where the formula happens:
 
 # %% given="lib.ngram.NgramModel" only="_estimate"
 from lib.ngram import NgramModel
@@ -387,21 +399,21 @@ from lib.ngram import NgramModel
 # %% [markdown]
 # ## The experiment: how much context?
 #
-# Three models, orders 1 to 8, judged in bits per byte: the bare counts (on the text in which they
-# were counted), add-one, and Kneser–Ney (both on the held-out pages).
+# Three models, orders 1 to 8, judged in bits per byte: the bare counts (on the text in
+# which they were counted), add-one, and Kneser–Ney (both on the held-out pages).
 #
-# **A prediction first.** By which order does add-one guess the held-out pages best? Fill in a
-# number from 1 to 8.
+# **A prediction first.** By which order does add-one guess the held-out pages best?
+# Fill in a number from 1 to 8.
 
 # %%
 prediction = 3  ### PREDICTION
 
 # %% [markdown]
-# **What we expect:** on its own text, every order is better than the last, almost to 0: with enough
-# context it knows the text by heart. On unseen pages add-one turns worse at some order, since most
-# long contexts are new or were seen once, and add-one then nearly forgets what it saw. Kneser–Ney
-# levels off instead. **What would show us wrong:** an add-one that keeps improving, or a Kneser–Ney
-# that turns up again.
+# **What we expect:** on its own text, every order is better than the last, down towards
+# 0: with enough context it knows the text by heart. On unseen pages add-one turns worse
+# at some order, since most long contexts are new or were seen once, and add-one then
+# nearly forgets what it saw. Kneser–Ney levels off instead. **What would show us
+# wrong:** an add-one that keeps improving, or a Kneser–Ney that turns up again.
 
 # %%
 orders = list(range(1, 9))
@@ -440,10 +452,9 @@ assert kneser_ney[5] < 2.4 and abs(kneser_ney[7] - kneser_ney[5]) < 0.1
 assert by_heart[-1] < 0.8
 
 # %% [markdown]
-# The two lines that part at order 3 are **overfitting**: ever better on what was seen, ever worse
-# on what was not. The lower line alone would have told you to take order 8. Only held-out text
-# tells the truth. And the bare counts? On the held-out pages they are out of the race from order
-# 2 on:
+# The lowest line alone would have told you to take order 8. It is **overfitting**: the
+# bare counts know their own text by heart (0.6 bits are left at order 8), and that is
+# all they know. On the held-out pages they are out of the race from order 2 on:
 
 # %%
 for order in (1, 2, 3, 6):
@@ -452,10 +463,23 @@ for order in (1, 2, 3, 6):
     print(f"order {order}: loss {bare.loss(held):.2f}, impossible: {impossible:.1%}")
 
 # %% [markdown]
-# One byte that was called impossible, and the mean surprise is infinite.
+# One byte that was called impossible, and the mean surprise is infinite. Add-one errs
+# the other way. With 256 added to every context, most of what a long context saw is
+# drowned, and it gets worse even on its own text:
+
+# %%
+for order in (3, 8):
+    own = fitted(order, alpha=1.0).loss(train)
+    own_bits = bits_per_byte(own, len(train), len(train))
+    print(f"add-one, order {order}, on its own text: {own_bits:.2f} bits per byte")
+
+# %% [markdown]
+# What a model does on its own text says little, either way. Only held-out text tells
+# which to take.
 #
-# Kneser–Ney turns context into better guesses and never pays for it; but after order 6 hardly
-# anything more comes. How many of the contexts that it meets on the held-out pages are new to it?
+# Kneser–Ney turns context into better guesses and never pays for it; but after order 6
+# hardly anything more comes. How many of the contexts that it meets on the held-out
+# pages are new to it?
 
 # %%
 read_before, unread = train_text.encode(), held_text.encode()
@@ -465,16 +489,16 @@ for n in (3, 5, 7):
     print(f"{n} bytes: {sum(fresh) / len(fresh):.0%} never seen")
 
 # %% [markdown]
-# Of the contexts of seven bytes, two in five. More text would help, and tables grow with it. Every
-# further byte of context multiplies the possible contexts by 256, and to the table *the cat sat*
-# and *the dog sat* have nothing in common. It cannot look *far* back, and it cannot see that two
-# contexts are *alike*. The next lessons mend both.
+# Of the contexts of seven bytes, two in five. More text would help, and tables grow
+# with it. Every further byte of context multiplies the possible contexts by 256, and to
+# the table *the cat sat* and *the dog sat* have nothing in common. It cannot look *far*
+# back, and it cannot see that two contexts are *alike*. The next lessons mend both.
 
 # %% [markdown]
 # ## Look at failures
 #
-# An average hides where the bits go. Here is a piece of a held-out page, with the surprise of every
-# byte:
+# An average hides where the bits go. Here is a piece of a held-out page, with the
+# surprise of every byte:
 
 # %%
 judge = models[6]
@@ -505,12 +529,13 @@ for name, where in (("first letters", first), ("later letters", letter & ~first)
           f"{(bits.sum() / cost.sum()).item():.0%} of the bits")  # fmt: skip
 
 # %% [markdown]
-# The peaks stand where words begin. The model knows how to *spell*. What it does not know is
-# *which word* comes next, and there it pays: a first letter costs about three times as much as a
-# later one. To do better one must know what the text is about, and that does not fit into five
-# bytes.
+# The peaks stand where words begin. The model knows how to *spell*. What it does not
+# know is *which word* comes next, and there it pays: a first letter costs about three
+# times as much as a later one. To do better one must know what the text is about, and
+# that does not fit into five bytes.
 #
-# Now page by page. A page of a kind that the model knows should be cheap, a strange one dear:
+# Now page by page. A page of a kind that the model knows should be cheap, a strange one
+# dear:
 
 # %%
 pages = list(read("python", part="reference", split="held_out"))
@@ -522,9 +547,9 @@ for text in pages:
     end += 2  # the blank line between two pages
 
 # %% [markdown]
-# One page is strangely cheap. A number that is too good deserves more distrust than one that is
-# bad. Has the model seen that page? Count how many of its stretches of 50 bytes stand in the
-# training text too:
+# One page is strangely cheap. A number that is too good deserves more distrust than one
+# that is bad. Has the model seen that page? Count how many of its stretches of 50 bytes
+# stand in the training text too:
 
 # %%
 leaks = []
@@ -543,19 +568,20 @@ assert sum(leak > 0.9 for leak in leaks) == 1
 assert kneser_ney[5] - 0.02 < clean_bits < kneser_ney[5] + 0.2
 
 # %% [markdown]
-# The manual prints the same page under several headings, and one copy fell on each side. We found
-# it by looking; the average had hidden it. It is a small page, so little changes here. In large
-# collections such **contamination** is everywhere: the authors of GPT-3 searched their test sets
-# for stretches of 8 to 13 words that stood in the training text, for this reason ([Brown et al.
-# 2020](https://arxiv.org/abs/2005.14165), appendix C).
+# The manual prints the same page under several headings, and one copy fell on each
+# side. We found it by looking; the average had hidden it. It is a small page, so little
+# changes here. In large collections such **contamination** is everywhere: the authors
+# of GPT-3 searched their test sets for stretches of 8 to 13 words that stood in the
+# training text, for this reason ([Brown et al. 2020](https://arxiv.org/abs/2005.14165),
+# appendix C).
 
 # %% [markdown]
 # ## The same guess, learnt
 #
-# Now build the bigram model again, without counting. Take a table with a row of logits for each
-# token. Begin with zeros. Measure the loss; ask which way each number should move to make it
-# smaller (the **gradient**); move everything a little that way; repeat. That is **gradient
-# descent**. On the twelve words:
+# Now build the bigram model again, without counting. Take a table with a row of logits
+# for each token. Begin with zeros. Measure the loss; ask which way each number should
+# move to make it smaller (the **gradient**); move everything a little that way; repeat.
+# That is **gradient descent**. On the twelve words:
 
 # %%
 logits = torch.zeros(n_words, n_words, requires_grad=True)
@@ -572,8 +598,8 @@ for step in range(1001):
     logits.grad = None
 
 # %% [markdown]
-# It starts at ln 8 = 2.079, as it must, and nears the 0.504 of the counts. Nobody counted. What
-# does the gradient look like? From a fresh table, in the row of *the*:
+# It starts at ln 8 = 2.079, as it must, and nears the 0.504 of the counts. Nobody
+# counted. What does the gradient look like? From a fresh table, in the row of *the*:
 
 # %%
 logits = torch.zeros(n_words, n_words, requires_grad=True)
@@ -583,13 +609,14 @@ by_hand = 4 / 11 * (said - saw)  # 4 of the 11 guesses come after "the"
 torch.stack([logits.grad[the].flatten(), by_hand])
 
 # %% [markdown]
-# The two are the same: *what the model said minus what it saw*, times the share of the text that
-# this row has. Cross-entropy gives this simple gradient to the largest models as well. Where both
-# agree, it is zero, and learning ends: at the counts.
+# The two are the same: *what the model said minus what it saw*, times the share of the
+# text that this row has. Cross-entropy gives this simple gradient to the largest models
+# as well. Where both agree, it is zero, and learning ends: at the counts.
 #
-# It also says how to be quick. For the real text, one step over all its 440,000 pairs is slow.
-# But the loss depends only on *how often* each pair occurs. Count the pairs once, and a step
-# costs a table of v × v, however long the text. Our bytes can be numbered compactly for it:
+# It also says how to be quick. For the real text, one step over all its 440,000 pairs
+# is slow. But the loss depends only on *how often* each pair occurs. Count the pairs
+# once, and a step costs a table of v × v, however long the text. Our bytes can be
+# numbered compactly for it:
 
 # %%
 used, compact = torch.cat([train, held]).unique(return_inverse=True)
@@ -623,11 +650,12 @@ print(f"a step takes {per_step * 1e3:.2f} ms: {one_step / per_step:.0f} times qu
 assert one_step > 5 * per_step
 
 # %% [markdown]
-# **What we expect:** with the learning rate of 30 the loss comes within 0.01 nat of the counts,
-# which no table can beat on this text. (30 looks huge. But a row moves by its share of the text,
-# and most shares are tiny.) With 3 it is on its way. With 100 the steps are too long for the most
-# frequent bytes: their rows jump across the valley and back. **What would show us wrong:** a gap
-# that stays open at 30, or one below zero at any rate, which could only be a bug.
+# **What we expect:** with the learning rate of 30 the loss comes within 0.01 nat of the
+# counts, which no table can beat on this text. (30 looks huge. But a row moves by its
+# share of the text, and most shares are tiny.) With 3 it is on its way. With 100 the
+# steps are too long for the most frequent bytes: their rows jump across the valley and
+# back. **What would show us wrong:** a gap that stays open at 30, or one below zero at
+# any rate, which could only be a bug.
 
 # %%
 pairs = (learn[:-1] * v + learn[1:]).bincount(minlength=v * v).view(v, v).double()
@@ -662,7 +690,7 @@ show(
     figure,
     alt="Distance from the counts against steps on logarithmic axes. With rate 30 it falls to below "
     "0.01 nat at 15,000 steps; with rate 3 it falls in parallel, ten times later; with rate 100 it "
-    "stays above, and goes up and down.",
+    "starts lowest, is overtaken after 100 steps, and goes up and down.",
 )
 assert 0 < gaps[30.0][-1] < 0.01 < gaps[3.0][-1]
 assert gaps[100.0][-1] > 2 * gaps[30.0][-1]
@@ -683,12 +711,12 @@ for row in frequent[[0, 1, 40, 80, -1]].tolist():
     print()
 
 # %% [markdown]
-# At rate 100 the trouble is a single row, that of the space: it is the most frequent byte, so its
-# steps are the longest. At rate 30 all frequent rows have arrived, and the rows of rare bytes
-# have hardly moved: each step moves a row by its share, and theirs is a few millionths. One rate
-# for all is too much for some and too little for others. (Lesson *pretraining* meets this again,
-# with rare words. There an optimizer gives every number a pace of its own.) Is that bad? Ask the
-# held-out pages:
+# At rate 100 the trouble is a single row, that of the space: it is the most frequent
+# byte, so its steps are the longest. At rate 30 all frequent rows have arrived, and the
+# rows of rare bytes have hardly moved: each step moves a row by its share, and theirs
+# is a few millionths. One rate for all is too much for some and too little for others.
+# (Lesson *pretraining* meets this again, with rare words. There an optimizer gives
+# every number a pace of its own.) Is that bad? Ask the held-out pages:
 
 # %%
 smoothed = (pairs + 1) / (pairs + 1).sum(dim=1, keepdim=True)
@@ -702,20 +730,22 @@ assert math.isinf(unseen_bits["bare counts"])
 assert abs(unseen_bits["learnt"] - unseen_bits["add-one"]) < 0.1
 
 # %% [markdown]
-# The counts say *impossible* and are infinitely wrong. The learnt table never quite says never, and
-# comes out about where add-one does, though nobody added anything. To stop before the end is a kind
-# of smoothing.
+# The counts say *impossible* and are infinitely wrong. The learnt table never quite
+# says never, and comes out about where add-one does, though nobody added anything. To
+# stop before the end is a kind of smoothing.
 #
-# Why learn what can be counted? Because a network with a million numbers can take the place of a
-# table with 256⁵ rows, and contexts that are alike can share them. Nobody can count such numbers.
-# But the loop stays what it is here: **guess, measure the surprise, follow the gradient.**
+# Why learn what can be counted? Because a network with a million numbers can take the
+# place of a table with 256⁵ rows, and contexts that are alike can share them. Nobody
+# can count such numbers. But the loop stays what it is here: **guess, measure the
+# surprise, follow the gradient.**
 
 # %% [markdown]
 # ## One text, three tokenizers
 #
 # Same text, same kind of model, same order; only the tokens differ. **What we expect:**
-# perplexity goes up with the vocabulary, and says nothing. Bits per byte stay close together.
-# **What would show us wrong:** bits per byte that differ as much as perplexity does.
+# perplexity goes up with the vocabulary, and says nothing. Bits per byte stay close
+# together. **What would show us wrong:** bits per byte that differ as much as
+# perplexity does.
 
 # %%
 results = {}
@@ -734,17 +764,18 @@ assert max(perplexities) > 10 * min(perplexities)
 assert max(per_bytes) - min(per_bytes) < 0.3
 
 # %% [markdown]
-# By perplexity the bytes win by far. By bits per byte they come last. Five tokens of context
-# reach further back when tokens are longer, and 1,024 of them do best here. **Perplexities may be
-# compared only between models with the same tokenizer.** Whoever prints bits per token and calls
-# them bits per byte is off by the mean length of a token; this happens.
+# By perplexity the bytes win by far. By bits per byte they come last. Five tokens of
+# context reach further back when tokens are longer, and 1,024 of them do best here.
+# **Perplexities may be compared only between models with the same tokenizer.** Whoever
+# prints bits per token and calls them bits per byte is off by the mean length of a
+# token; this happens.
 
 # %% [markdown]
 # ## What can go wrong
 #
-# **One too far.** Targets are the text moved by one. Who moves it twice, once in the data and
-# once in the loss, trains a model to guess the token after the next. Who forgets to move it
-# trains a model to copy. Both train without complaint:
+# **One too far.** Targets are the text moved by one. Who moves it twice, once in the
+# data and once in the loss, trains a model to guess the token after the next. Who
+# forgets to move it trains a model to copy. Both train without complaint:
 
 # %%
 for shift, name in enumerate(["not moved", "moved by one", "moved twice"]):
@@ -755,12 +786,12 @@ for shift, name in enumerate(["not moved", "moved by one", "moved twice"]):
     print(f"{name:12}: best possible loss {max(loss, 0):.2f} nats")
 
 # %% [markdown]
-# A loss near 0 looks like a triumph. The one in the last line looks like a model that is a little
-# weak, and nobody searches for a bug.
+# A loss near 0 looks like a triumph. The one in the last line looks like a model that
+# is a little weak, and nobody searches for a bug.
 #
-# **What fills up counts as text.** Three texts of 3, 4 and 12 words, filled up to 12. An
-# untrained model has a loss of ln 8. Now it learns that after the end comes the filler, always.
-# The mean over everything falls, and it has learnt nothing about words:
+# **What fills up counts as text.** Three texts of 3, 4 and 12 words, filled up to 12.
+# An untrained model has a loss of ln 8. Now it learns that after the end comes the
+# filler, always. The mean over everything falls, and it has learnt nothing about words:
 
 # %%
 lengths = torch.tensor([3, 4, 12])
@@ -775,10 +806,11 @@ print(
 )
 
 # %% [markdown]
-# **A mean of means.** A batch too large for memory is taken in parts. Who averages each part and
-# then the averages gives a token in a short text more weight than one in a long text. A library
-# that very many models are trained with [did just
-# that](https://github.com/huggingface/transformers/issues/34191). Add up, then divide once:
+# **A mean of means.** A batch too large for memory is taken in parts. Who averages each
+# part and then the averages gives a token in a short text more weight than one in a
+# long text. A library that very many models are trained with [did just
+# that](https://github.com/huggingface/transformers/pull/34191). Add up, then divide
+# once:
 
 # %%
 logits = torch.randn(2, 12, n_words, generator=torch.Generator().manual_seed(1))
@@ -801,12 +833,12 @@ print(f"difference {gap:.1e}")
 assert gap < 1e-4
 
 # %% [markdown]
-# **Your computer is full of language models.** A program that compresses files guesses what comes
-# next, and writes down only the surprise. The bits per byte of a model and the size of a
-# compressed file are one and the same quantity. So let them compete. The compressors read the
-# training text, then the held-out pages, and we count what the pages add. They also learn from
-# the pages while reading them; to be fair, our model may do so too, and counts again after every
-# thousand bytes:
+# **Your computer is full of language models.** A program that compresses files guesses
+# what comes next, and writes down only the surprise. The bits per byte of a model and
+# the size of a compressed file are one and the same quantity. So let them compete. The
+# compressors read the training text, then the held-out pages, and we count what the
+# pages add. They also learn from the pages while reading them; to be fair, our model
+# may do so too, and counts again after every thousand bytes:
 
 
 # %%
@@ -839,15 +871,15 @@ assert along < frozen < contest["zlib (zip, png)"]
 assert abs(along - contest["bz2"]) < 0.15
 
 # %% [markdown]
-# Counting plays in the same league as the compressors of every computer: reading along, it ends
-# beside bz2, the best of the three here. (zlib looks back only 32,768 bytes and has forgotten
-# most of the manual.)
+# Counting plays in the same league as the compressors of every computer: reading along,
+# it ends beside bz2, the best of the three here. (zlib looks back only 32,768 bytes and
+# has forgotten most of the manual.)
 #
-# And it is no mere comparison: the bits can be had. Think of all numbers from 0 to 1. Give each
-# first byte a stretch as wide as its probability; divide the stretch of the right one among the
-# second bytes; and so on. In the end the text *is* a tiny stretch, and naming a number inside it
-# takes one bit for every time that its width was halved. This is **arithmetic coding**, and it
-# fits in a cell:
+# And it is no mere comparison: the bits can be had. Think of all numbers from 0 to 1.
+# Give each first byte a stretch as wide as its probability; divide the stretch of the
+# right one among the second bytes; and so on. In the end the text *is* a tiny stretch,
+# and naming a number inside it takes one bit for every time that its width was halved.
+# This is **arithmetic coding**, and it fits in a cell:
 
 
 # %%
@@ -888,9 +920,9 @@ assert expand(number, n_bits, len(message)) == message
 assert n_bits < model_bits + 2
 
 # %% [markdown]
-# Packed into as many bits as the model was surprised, and unpacked again without a fault. **To
-# predict well and to compress well are the same thing.** That is why bits per byte is the most
-# honest number a language model has.
+# Packed into as many bits as the model was surprised, and unpacked again without a
+# fault. **To predict well and to compress well are the same thing.** That is why bits
+# per byte is the most honest number a language model has.
 
 # %% [markdown]
 # ## What you built
@@ -899,16 +931,18 @@ assert n_bits < model_bits + 2
 progress("language_models")
 
 # %% [markdown]
-# The floor `lib.ngram` stands. The loss, the bits per byte and the sampler go with you through
-# the whole course. Counting itself comes back where a quick guess is worth more than a good one:
-# lesson *speculative decoding* lets n-grams run ahead of a large model. The next lesson takes
-# away the limit of the context: a token that looks back as far as it likes.
+# The floor `lib.ngram` stands. The loss, the bits per byte and the sampler go with you
+# through the whole course. Counting itself comes back where a quick guess is worth more
+# than a good one: lesson *speculative decoding* lets n-grams run ahead of a large
+# model. The next lesson takes away the limit of the context: a token that looks back as
+# far as it likes.
 #
-# **A question to take along.** How good can a guess at all be? Claude Shannon let people guess a
-# printed English text letter by letter, and estimated from their tries that it holds between 0.6
-# and 1.3 bits per letter, when a hundred letters before it are known. Why can nobody, and no
-# model of any size, get to 0? What is in the bits that remain? (Try yourself: cover the end of a
-# page, guess it letter by letter, and count your tries.)
+# **A question to take along.** How good can a guess at all be? Claude Shannon let
+# people guess a printed English text letter by letter, and estimated from their tries
+# that it holds between 0.6 and 1.3 bits per letter, when a hundred letters before it
+# are known. Why can nobody, and no model of any size, get to 0? What is in the bits
+# that remain? (Try yourself: cover the end of a page, guess it letter by letter, and
+# count your tries.)
 #
 # **Papers**
 # - Shannon 1948, *A Mathematical Theory of Communication*: sections 2 and 3 write English with n-grams,

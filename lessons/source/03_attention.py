@@ -206,7 +206,7 @@ weights
 # 3. Remove what lies in the future. The last query sees every key.
 from lib.attention import causal_mask
 
-# %%
+# %% tags=["nbval-check-output"]
 causal_mask(4).int()
 
 # %% [markdown]
@@ -518,7 +518,7 @@ for n_kv_head in (32, 8):
 # Repeat each key-value head n_repeat times, in place: neighbours share.
 from lib.attention import repeat_kv
 
-# %%
+# %% tags=["nbval-check-output"]
 a_and_b = torch.tensor([1, 2]).view(1, 2, 1, 1)
 repeat_kv(a_and_b, 2).flatten()
 

@@ -44,6 +44,8 @@ from lib.course.lints import LintError, floors_used, lint_notebooks, lint_source
 from lib.course.reference import reference
 
 SOURCES, BLANK, SOLVED = ROOT / "lessons" / "source", ROOT / "lessons", ROOT / "solutions"
+COMPARED = "nbval-check-output"
+"""The tag of cells whose stored output the tests compare."""
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}
 """What folds a cell's code away on Colab and in JupyterLab."""
 TIME_LIMIT = 180
@@ -272,7 +274,9 @@ def render(path: Path, *, solved: bool) -> Any:
                 cells[-1]["metadata"].update(FOLDED)
         elif cell.exercise:
             text = render_exercise(cell, solved=solved)
-            add(new_code_cell, text, f"exercise-{cell.exercise}", cell.tags)
+            # What a check says is the same everywhere, so the tests compare it.
+            tags = (*cell.tags, *({COMPARED} - set(cell.tags)))
+            add(new_code_cell, text, f"exercise-{cell.exercise}", tags)
         elif cell.given:
             add(new_code_cell, render_given(cell), f"given-{cell.given}", cell.tags)
         else:

@@ -94,8 +94,7 @@ def _difference(expected: Any, got: Any, rtol: float, atol: float, where: str) -
         if not isinstance(got, tuple if isinstance(expected, tuple) else list):
             return _type_difference(expected, got, at)
         if _len(got) != _len(expected):
-            detail = f"{at}expected {_len(expected)} items, got {_len(got)}"
-            return Difference("shape", detail)
+            return Difference("shape", at + _lengths_difference(expected, got, rtol, atol))
         for index, (a, b) in enumerate(_zip(expected, got)):
             found = _difference(a, b, rtol, atol, f"{where}[{index}]")
             if found:
@@ -130,6 +129,17 @@ def _numbers_agree(expected: float, got: float, rtol: float, atol: float) -> boo
     gap = got - expected
     size = -expected if expected < 0 else expected
     return -(atol + rtol * size) <= gap <= atol + rtol * size
+
+
+def _lengths_difference(expected: Any, got: Any, rtol: float, atol: float) -> str:
+    """Two lists of unequal length: both whole where they are short, else where they part."""
+    if max(_len(repr(expected)), _len(repr(got))) <= 70:
+        return f"expected {expected!r}, got {got!r}"
+    lengths = f"{_len(expected)} items expected, {_len(got)} got"
+    for i, (a, b) in enumerate(_zip(expected, got)):
+        if _difference(a, b, rtol, atol, ""):
+            return f"{lengths}; they part at [{i}]: expected {brief(a)}, got {brief(b)}"
+    return f"{lengths}, and alike as far as both go"
 
 
 def _text_difference(expected: Any, got: Any, at: str) -> str:

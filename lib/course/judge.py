@@ -8,9 +8,9 @@ import io
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lib.course.bank import Exercise, Function
+from lib.course.bank import Case, Exercise, Function
 from lib.course.compare import KINDS, brief
 from lib.course.isolation import deadline, sealed, undisturbed
 from lib.course.outcome import Failure, Outcome, alike, failure_of, observe, right_outcome
@@ -77,11 +77,30 @@ def judge(function: Function, exercise: Exercise, *, timing: bool = True) -> Ver
                 return Verdict(exercise, passed, total, failure=failure)
             slower = _times_slower(function, exercise) if timing else None
             return Verdict(exercise, passed, total, times_slower=slower)
-        _, failure = min(failures, key=lambda f: (KINDS.index(f[1].kind), f[0]))
+        number, failure = min(failures, key=lambda f: (KINDS.index(f[1].kind), f[0]))
+        with sealed(exercise), deadline(TIME_LIMIT) as clock:
+            again = observe(function, exercise.cases[number - 1], clock)
+        note = _note(function, exercise.cases[number - 1], outcomes[number - 1], again)
+        failure = replace(failure, note=note)
         # Who forgets the device as well has still made the other mistake.
         elsewhere = {number for number, f in failures if f.kind == "device"}
         named = _known_mistake(exercise, outcomes, elsewhere)
     return Verdict(exercise, passed, total, failure=failure, mistake=named)
+
+
+def _note(function: Function, case: Case, first: Outcome, again: Outcome) -> str:
+    """What a learner should know about a wrong function besides the case that fails."""
+    try:
+        standalone_source(function)
+    except NotPortable as problem:
+        return str(problem)
+    stopped = first.stopped_after is not None or again.stopped_after is not None
+    if not stopped and not alike(case, first, again):
+        return (
+            "called twice with the same input, it answers differently: something outside the "
+            "function keeps what earlier calls left, or chance or the order of a set decides"
+        )
+    return ""
 
 
 def _is_blank(function: Function, outcome: Outcome) -> bool:
@@ -111,7 +130,8 @@ def _signature_problem(function: Function, exercise: Exercise) -> str | None:
     written = f"({', '.join(wanted)})"
     missing = [name for name in wanted if name not in got]
     if missing:
-        return f"expected parameters {written}, but {', '.join(missing)} is missing"
+        verb = "is" if len(missing) == 1 else "are"
+        return f"expected parameters {written}, but {', '.join(missing)} {verb} missing"
     for name, parameter in got.items():
         if name not in wanted:
             if parameter.default is parameter.empty and parameter.kind not in (

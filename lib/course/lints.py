@@ -245,10 +245,6 @@ def free_names(tree: ast.Module) -> set[str]:
             visit(child)
 
     visit(symtable.symtable(code, "cell", "exec"))
-    for node in ast.walk(tree):
-        for annotation in [getattr(node, "annotation", None), getattr(node, "returns", None)]:
-            if isinstance(annotation, ast.AST):
-                names |= {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)}
     return names
 
 

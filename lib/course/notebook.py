@@ -11,6 +11,7 @@ from then on `lib.attention.causal_mask` is the learner's own.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
 import textwrap
@@ -47,8 +48,7 @@ def exercise(name: str) -> Callable[[Function], Function]:
         function.__exercise__ = entry.name  # type: ignore[attr-defined]
         verdict = judge(function, entry)
         if verdict.blank:
-            _say_blank(entry)
-            return installed(entry.name)
+            return _fall_back(entry)
         if not verdict.right:
             print(describe(verdict))
             return function
@@ -71,13 +71,18 @@ def _stand_in(answer: Function, entry: Exercise) -> Function:
     return stand_in
 
 
-def _say_blank(entry: Exercise) -> None:
-    own = not entry.local and installed(entry.name) is not reference(entry.name)
-    name = f'hint("{entry.short}")'
-    if own:
+def _fall_back(entry: Exercise) -> Function:
+    """What stands in for a blank: the one that the learner passed earlier, or the reference."""
+    stand_in = installed(entry.name)
+    if entry.local and workbook.is_on():  # nothing in lib holds it, but the workbook may
+        with contextlib.suppress(workbook.Skipped):
+            stand_in = workbook.load(entry.name, stand_in)
+    if stand_in is not reference(entry.name):
         print(f"○ {entry.short} is blank here: the one you passed earlier is used")
     else:
+        name = f'hint("{entry.short}")'
         print(f"○ {entry.short} not started: the reference stands in · {name} for a nudge")
+    return stand_in
 
 
 def describe(verdict: Verdict) -> str:
@@ -91,16 +96,18 @@ def describe(verdict: Verdict) -> str:
     lines.extend("               " + line for line in failure.picture)
     if verdict.mistake:
         lines.extend(_wrapped("    it seems   ", verdict.mistake))
+    if failure.note and failure.note != failure.detail:
+        lines.extend(_wrapped("    note       ", failure.note))
     printed = failure.printed.rstrip().splitlines()
     if printed:
         lines.append("    it printed " + printed[0][:100])
         lines.extend("               " + line[:100] for line in printed[1:8])
     entry = verdict.exercise
-    own = not entry.local and installed(entry.name) is not reference(entry.name)
-    until = (
-        "" if entry.local else (", lib the one you passed before" if own else ", lib the reference")
-    )
-    lines.append(f"    until it passes, this notebook uses your version{until}")
+    until = "until it passes, this notebook uses your version"
+    if not entry.local:
+        own = installed(entry.name) is not reference(entry.name)
+        until += f"; lib goes on with the {'one you passed' if own else 'reference'}"
+    lines.append(f"    {until}")
     lines.append(f'    hint("{entry.short}") for a nudge')
     return "\n".join(lines)
 

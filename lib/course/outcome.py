@@ -42,6 +42,8 @@ class Failure:
     detail: str
     picture: tuple[str, ...] = ()
     printed: str = ""
+    note: str = ""
+    """What else was noticed about the function: a variable of the notebook, a memory of its own."""
 
 
 def right_outcome(case: Case, exercise: Exercise) -> Outcome:
@@ -122,6 +124,7 @@ def _gradients(value: Any, floating: list[torch.Tensor]) -> list[torch.Tensor | 
 def failure_of(
     case: Case, exercise: Exercise, expected: Outcome, outcome: Outcome
 ) -> Failure | None:
+    """What is wrong with an outcome, for the learner; None if it is right."""
     found = _judge_outcome(case, expected, outcome)
     if found is None:
         return None
@@ -189,6 +192,7 @@ def _describe(error: BaseException) -> str:
 
 
 def alike(case: Case, known: Outcome, outcome: Outcome) -> bool:
+    """Whether two functions did the same with a case: same value, error, gradients, side effect."""
     if known.stopped_after is not None or outcome.stopped_after is not None:
         return False
     if known.error is not None or outcome.error is not None:

@@ -39,7 +39,10 @@ MOST_COMMON_NEXT = Exercise(
         Case("one sentence", lambda: ("the cat saw a dog and the dog saw the cat", "the")),
         Case("the most common word is not the answer", lambda: ("a b c a d a d e b c", "b")),
         Case("the last pair decides", lambda: ("so far so good so good", "so")),
-        Case("its last place is the end of the text", lambda: ("we see what we want if we", "we")),
+        Case(
+            "a tie, and its last place is the end of the text",
+            lambda: ("we see what we want if we", "we"),
+        ),
         Case(
             "the word hides in longer words",
             lambda: (
@@ -49,6 +52,10 @@ MOST_COMMON_NEXT = Exercise(
         ),
         Case("all equally often: the first seen wins", lambda: ("x m x z x a x k", "x")),
         Case("twice each: the first seen wins", lambda: ("x m x k x k x m x a x a x z x z", "x")),
+        Case(
+            "two each, letters at odds: the first seen wins", lambda: ("q w q b q w q b q h", "q")
+        ),
+        Case("three each: the first seen wins", lambda: ("p z p c p z p c p z p c p a", "p")),
         Case("The is not the", lambda: ("the end The day The day the Day the Day", "the")),
         Case(
             "a comma belongs to its word", lambda: ("stop, go stop, go stop here, he said", "stop")
