@@ -108,6 +108,10 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
+def without_its_time(path: Path) -> None:
+    path.write_text(path.read_text().replace("# times slower: 1.0, of at most 10\n", ""))
+
+
 def endless_when_called(path: Path) -> None:
     path.write_text(
         path.read_text().replace("n_key = n_query", "return causal_mask(n_query); n_key = n_query")
@@ -123,6 +127,7 @@ def endless_when_called(path: Path) -> None:
         (null_bytes, "has a syntax error"),
         (empty, "was edited since it passed"),
         (a_folder, "cannot be read"),
+        (without_its_time, "was edited since it passed"),
         (endless_when_called, "was edited since it passed"),
     ],
 )
@@ -413,6 +418,8 @@ def test_right_but_slow_is_kept_out_and_still_earns_its_mark(book, tmp_path) -> 
     said, *rest = run.stdout.splitlines()
     assert re.match(r"✓ 7/7 causal_mask · right, but \d+ × slower than the reference", said), said
     assert rest == ["True 1.0", "lib.attention"], run.stderr
+    kept = (book / "attention" / "causal_mask.py").read_text()
+    assert "of at most 10" in kept
     assert "took" in python(USE).stderr, "the next start says why it is not used"
 
 
@@ -436,3 +443,36 @@ def test_a_lessons_own_exercise_is_kept_too(book) -> None:
     said, module = python(blank).stdout.splitlines()
     assert "the one you passed earlier is used" in said
     assert module == "workbook.start_here.most_common_next"
+
+
+def test_a_slow_answer_never_takes_the_place_of_a_quick_one(book, tmp_path) -> None:
+    path = keep()
+    before = path.read_text()
+    cell = tmp_path / "cell.py"
+    cell.write_text(
+        textwrap.dedent(
+            """
+            import time
+            import torch
+            from lib.course import exercise
+
+            @exercise("lib.attention.causal_mask")
+            def causal_mask(n_query, n_key=None, device=None):
+                time.sleep(0.02 if n_query > 100 else 0)
+                n_key = n_query if n_key is None else n_key
+                if n_key < n_query:
+                    raise ValueError("too few keys")
+                whole = torch.ones(n_query, n_key, dtype=torch.bool, device=device)
+                return whole.tril(n_key - n_query)
+
+            print(causal_mask.__module__)
+            """
+        )
+    )
+    run = subprocess.run(
+        [sys.executable, str(cell)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    said, module = run.stdout.splitlines()
+    assert "slower than the one you passed before, which stays in its place" in said
+    assert module == "workbook.attention.causal_mask"
+    assert path.read_text() == before

@@ -124,8 +124,11 @@ def _keep(function: Function, entry: Exercise, verdict: Verdict) -> str:
     source = standalone_source(function)
     if not source:
         return " · right, but its source cannot be read here, so lib keeps the reference"
+    signature = workbook.signature_of(reference(entry.name))
+    if not verdict.quick and _passed_before(entry):
+        return " · right, but slower than the one you passed before, which stays in its place"
     try:
-        workbook.keep(entry.name, source, workbook.signature_of(reference(entry.name)), slower)
+        workbook.keep(entry.name, source, signature, slower, entry.slowest)
     except OSError as error:
         return f" · right, but it could not be saved: {error.strerror}: {workbook.folder()}"
     if entry.local and verdict.quick:
@@ -145,6 +148,14 @@ def _keep(function: Function, entry: Exercise, verdict: Verdict) -> str:
     if unreached:
         line += "\n    until the kernel is restarted, " + "; ".join(unreached)
     return line
+
+
+def _passed_before(entry: Exercise) -> bool:
+    try:
+        workbook.load(entry.name, reference(entry.name))
+    except workbook.Skipped:
+        return False
+    return True
 
 
 def given(name: str) -> Callable[[T], T]:

@@ -32,9 +32,6 @@ from lib.course.bank import Function, owner_of
 from lib.course.floors import ROOT
 from lib.course.reference import remember
 
-SLOWEST = 10.0
-"""A function that took more than this many times the reference's time stays out of `lib`."""
-
 _DRIVE = Path("/content/drive/MyDrive")
 
 
@@ -73,7 +70,13 @@ def signature_of(function: Function) -> str:
 # --- keeping and loading --------------------------------------------------------------------------
 
 
-def keep(name: str, source: str, signature: str, times_slower: float | None) -> Path:
+def keep(
+    name: str,
+    source: str,
+    signature: str,
+    times_slower: float | None,
+    slowest: float = 10.0,
+) -> Path:
     """Write a passing function into the workbook, whole or not at all.
 
     Args:
@@ -81,15 +84,17 @@ def keep(name: str, source: str, signature: str, times_slower: float | None) -> 
         source: the function as a module of its own (`portable.standalone_source`).
         signature: the reference's parameters, from `signature_of`.
         times_slower: its time over the reference's, or None if it was not measured.
+        slowest: how many times slower it may be to take the reference's place.
     """
     path = path_of(name)
     body = source.strip() + "\n"
+    slower = 1.0 if times_slower is None else times_slower
     head = (
         f"# Yours: {name}, passed on {date.today().isoformat()}.\n"
         "# To change it, change it in its lesson and run the cell again; to go back to the\n"
         "# reference, delete this file.\n"
         f"# signature: {signature}\n"
-        f"# times slower: {1.0 if times_slower is None else times_slower:.1f}\n"
+        f"# times slower: {slower:.1f}, of at most {slowest:.0f}\n"
         f"# sha256: {_digest(body)}\n"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,9 +142,15 @@ def load(name: str, reference: Function | None = None) -> Function:
         raise Skipped("was edited since it passed: run its exercise again")
     if reference is not None and fields.get("signature") != signature_of(reference):
         raise Skipped(f"is for other parameters than lib has now, {signature_of(reference)}")
-    slower = float(fields.get("times slower", "1"))
-    if slower > SLOWEST:
-        raise Skipped(f"is right, but took {slower:.0f} times as long as the reference")
+    try:
+        slower, slowest = map(float, fields["times slower"].split(", of at most "))
+    except (KeyError, ValueError):
+        raise Skipped("was edited since it passed: run its exercise again") from None
+    if slower > slowest:
+        raise Skipped(
+            f"is right, but took {slower:.0f} times as long as the reference; at most "
+            f"{slowest:.0f} times will do"
+        )
     return _run(name, path, tree, line_offset=text.count("\n") - body.count("\n"))
 
 

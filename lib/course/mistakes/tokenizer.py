@@ -104,6 +104,18 @@ def last_missing(words):
     return counts
 
 
+@mistake(
+    COUNT,
+    "A dictionary by itself gives its keys alone: words.items() gives each word with its number.",
+)
+def keys_alone(words):
+    counts = {}
+    for word, times in words:
+        for pair in pairwise(word):
+            counts[pair] = counts.get(pair, 0) + times
+    return counts
+
+
 # --- merge_pair -----------------------------------------------------------------------------------
 
 MERGE = "lib.tokenizer.merge_pair"
@@ -184,7 +196,11 @@ def in_place(ids, pair, new_id):
     return ids
 
 
-@mistake(MERGE, "The new id is put in, but the right half of the pair stays as well: step by two.")
+@mistake(
+    MERGE,
+    "The new id is put in, but the right half of the pair stays as well: step by two (in `for i in "
+    "range(...)` changing i has no effect on the next round: use while).",
+)
 def right_half_stays(ids, pair, new_id):
     merged = []
     for i in range(len(ids)):
@@ -205,6 +221,42 @@ def in_twos(ids, pair, new_id):
     for i in range(0, len(ids), 2):
         found = tuple(ids[i : i + 2])
         merged.extend([new_id] if found == pair else found)
+    return merged
+
+
+@mistake(
+    MERGE,
+    "A slice of a list is a list, and [1, 2] == (1, 2) is False in Python: compare tuple(ids[i:i+2]) "
+    "with the pair, or the two ids one by one.",
+)
+def slice_is_no_tuple(ids, pair, new_id):
+    merged = []
+    i = 0
+    while i < len(ids):
+        if ids[i : i + 2] == pair:
+            merged.append(new_id)
+            i += 2
+        else:
+            merged.append(ids[i])
+            i += 1
+    return merged
+
+
+@mistake(
+    MERGE,
+    "Nothing is ever merged. Is a list compared with the pair? [1, 2] == (1, 2) is False in Python: "
+    "make it a tuple, or compare the two ids one by one.",
+)
+def list_is_no_tuple(ids, pair, new_id):
+    merged = []
+    i = 0
+    while i < len(ids):
+        if i + 1 < len(ids) and [ids[i], ids[i + 1]] == pair:
+            merged.append(new_id)
+            i += 2
+        else:
+            merged.append(ids[i])
+            i += 1
     return merged
 
 
@@ -549,6 +601,25 @@ def not_longest_first(self, text, allowed_special=frozenset(), disallowed_specia
     allowed, refused = _sets(self, allowed_special, disallowed_special)
     _refuse(text, refused)
     return _encode(self, text, allowed, lambda names: sorted(names, key=len))
+
+
+@mistake(
+    ENCODE,
+    'With no special token allowed the pattern is empty, and regex.split("()", text) cuts between all '
+    "characters: then the text is one part.",
+)
+def no_guard(self, text, allowed_special=frozenset(), disallowed_special="all"):
+    allowed, refused = _sets(self, allowed_special, disallowed_special)
+    _refuse(text, refused)
+    cuts = "|".join(regex.escape(name) for name in sorted(allowed, key=len, reverse=True))
+    ids = []
+    for part in regex.split(f"({cuts})", text):
+        if part in allowed:
+            ids.append(self.special_tokens[part])
+        else:
+            for word in self.words(part):
+                ids.extend(self.encode_cached(word))
+    return ids
 
 
 @mistake(
