@@ -128,10 +128,12 @@ def count_words(text: str | Iterable[str], pattern: str = PATTERN) -> dict[tuple
 class PairRanking(dict[tuple[int, int], int]):
     """How often each pair occurs, and which pair leads.
 
-    A dictionary of counts that may be changed as one likes, as long as the count of a pair only
-    falls once `leader` has seen it. A pair that is not in it counts as 0.
+    A dictionary of counts; a pair that is not in it counts as 0. The count of a pair may rise only
+    before `leader` has looked at it; afterwards it may only fall.
 
     >>> counts = PairRanking({(1, 2): 5, (2, 3): 7})
+    >>> counts.leader()
+    (2, 3)
     >>> counts[2, 3] -= 4
     >>> counts[9, 9] += 6
     >>> counts.leader()
@@ -148,16 +150,19 @@ class PairRanking(dict[tuple[int, int], int]):
         return 0
 
     def leader(self) -> tuple[int, int] | None:
-        """The pair that occurs most often, on ties the smallest `tie_order`; None if none does."""
-        for pair in self.unseen:
-            heapq.heappush(self.heap, (-self[pair], tie_order(pair), pair))
+        """The pair that occurs most often, on ties the smallest `tie_order`; None if none does.
+        Asking changes nothing: it leads until its count falls or a new pair passes it."""
+        for pair in self.unseen:  # what is new since the last time
+            heapq.heappush(self.heap, (-self.get(pair, 0), tie_order(pair), pair))
         self.unseen.clear()
         while self.heap:
-            noted, order, pair = heapq.heappop(self.heap)
-            if self[pair] == -noted > 0:
+            noted, order, pair = self.heap[0]
+            count = self.get(pair, 0)
+            if count == -noted > 0:
                 return pair
-            if self[pair] > 0:  # its count has fallen since it was noted: back with it
-                heapq.heappush(self.heap, (-self[pair], order, pair))
+            heapq.heappop(self.heap)
+            if count > 0:  # it has fallen since it was noted: back with it
+                heapq.heappush(self.heap, (-count, order, pair))
         return None
 
 

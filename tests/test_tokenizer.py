@@ -26,6 +26,7 @@ from lib.corpora import read
 from lib.tokenizer import (
     GPT2_PATTERN,
     PATTERN,
+    PairRanking,
     Tokenizer,
     count_pairs,
     count_words,
@@ -132,6 +133,23 @@ def random_texts(n: int, seed: int = 0) -> list[str]:
 
 
 # --- training -------------------------------------------------------------------------------------
+
+
+def test_asking_a_ranking_changes_nothing() -> None:
+    draw = random.Random(0)
+    counts = {(a, b): draw.randint(1, 9) for a in range(6) for b in range(6)}
+    ranking = PairRanking(counts)
+    for new_id in range(256, 290):
+        expected = min(ranking, key=lambda pair: (-ranking[pair], tie_order(pair)))
+        assert ranking.leader() == ranking.leader() == expected
+        for pair in draw.sample(list(counts), 5):
+            ranking[pair] -= draw.randint(0, 2)
+        assert ranking[new_id, 0] == 0  # looked at, but not entered
+        ranking[0, new_id] += draw.randint(1, 9)
+    assert (299, 0) not in ranking
+    for pair in list(ranking):
+        ranking[pair] = 0
+    assert ranking.leader() is None and ranking.leader() is None
 
 
 def test_the_byte_order_is_hugging_faces() -> None:

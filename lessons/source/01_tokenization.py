@@ -17,8 +17,7 @@
 # the text into pieces, the **tokens**, and gives each piece a number. The model sees the numbers
 # only.
 #
-# It is an unspectacular part, and it decides a lot. Why does a question in Chinese cost more than
-# the same question in English? Why do good models stumble over the letters in *strawberry*? Why
+# It is an unspectacular part, and it decides a lot. Why can a question in Chinese cost more than the same question in English? Why do good models stumble over the letters in *strawberry*? Why
 # does a blank at the end of your prompt spoil the answer? All three begin here, before the model
 # has calculated anything, and by the end of the lesson you will have measured them.
 #
@@ -37,9 +36,8 @@ import os
 import random
 import tempfile
 import time
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -50,17 +48,7 @@ from lib.corpora import read
 from lib.course import exercise, given, hint, progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.widgets import explore
-from lib.tokenizer import (
-    CACHED_WORDS,
-    GPT2_PATTERN,
-    LONG_WORD,
-    PATTERN,
-    count_words,
-    encode_long_word,
-    split_words,
-    tie_order,
-    well_formed,
-)
+from lib.tokenizer import GPT2_PATTERN, PATTERN, count_words, split_words, tie_order
 
 use_style()
 
@@ -137,8 +125,7 @@ for character in waves:
 # %% [markdown]
 # English letters keep their number from the sixties, *é* takes two bytes, a Chinese character
 # three, an emoji four. Bytes are a fine alphabet: **256 of them write every text there is**, with
-# no unknown word and no unknown character, ever. `encode()` and `decode()` of Python's strings go
-# back and forth.
+# no unknown word and no unknown character, ever. `encode()` of a string and `decode()` of bytes go back and forth.
 #
 # Only do not cut inside a character. What is left of it is not text any more, and Python says so,
 # or shows the sign `�` (*replacement character*) where something is missing:
@@ -178,21 +165,14 @@ words
 #
 # ### Exercise: `count_pairs`
 #
-# How often does each pair of neighbours occur? This is the first exercise that becomes a part of
-# `lib`, so here is how they all work. Below is a function whose last line says `raise
-# NotImplementedError`. Replace that line by your own code and run the cell. It is checked at
-# once, and tells you one of three things:
+# How often does each pair of neighbours occur? Replace the line
+# `raise NotImplementedError` by your own code and run the cell.
 #
-# - `○` not started. The lesson goes on with the reference, the course's own version: every cell
-#   below works, whether you solve this one or not.
-# - `✗` not yet right. You see one case in which it goes wrong, with what you ran and what came back,
-#   and if the mistake is a well-known one, its name. Change the cell, run it again.
-# - `✓` right. From here on your function *is* the library's: this lesson, all later ones and `lib`
-#   itself run on it. It is kept in the folder `workbook`.
-#
-# If you are stuck, run `hint()` in a cell of its own. There are three for every exercise, each
-# saying more than the last. `solution()` shows the reference, when you have had enough. The
-# numbered comments in the cell are the steps; they may help, you need not follow them.
+# You know ○, ✗ and ✓ from lesson *start here*. What is new: this exercise builds a part
+# of `lib`. From ✓ on, this lesson, all later ones and `lib` itself run on your
+# function. If you are stuck, run `hint()` in a cell of its own, up to three times;
+# `solution()` shows the reference. The numbered comments are the steps; they may help,
+# you need not follow them.
 
 # %% exercise="lib.tokenizer.count_pairs"
 # 1. Walk over the words, with the number of times that each occurs.
@@ -227,35 +207,40 @@ merge_pair(list(b" seals"), (ord("s"), ord("e")), 256)
 # Both together are one round: count, choose, merge. Here are seven rounds. `vocab` is the
 # **vocabulary**, the list of all tokens; a token's number, its **id**, is its place in that list.
 
+
 # %% tags=["nbval-check-output"]
+def plus(pairs: Iterable[tuple[int, int]]) -> str:
+    """Pairs for human eyes: h+e, t+h."""
+    return ", ".join(
+        f"{label(vocab[left])}+{label(vocab[right])}" for left, right in pairs
+    )
+
+
 vocab = [bytes([byte]) for byte in range(256)]
-merges = []
+by_hand, state = [], words
 for new_id in range(256, 263):
-    counts = count_pairs(words)
+    counts = count_pairs(state)
     most = max(counts.values())
     leaders = [pair for pair in counts if counts[pair] == most]
     best, *others = sorted(leaders, key=tie_order)
-    merges.append(best)
+    by_hand.append(best)
     vocab.append(vocab[best[0]] + vocab[best[1]])
-    words = {tuple(merge_pair(w, best, new_id)): n for w, n in words.items()}
+    state = {tuple(merge_pair(w, best, new_id)): n for w, n in state.items()}
     print(f"{new_id}: {label(vocab[new_id]):5} {most} times", end="")
-    tied = ", ".join(f"{label(vocab[a])}+{label(vocab[b])}" for a, b in others)
-    print(f"   as often: {tied}" if tied else "")
+    print(f"   as often: {plus(others)}" if others else "")
 
 # %% [markdown]
 # Nobody said what a word is. It has found *the* and *sea* by counting.
 #
-# Look at the third round: four pairs occurred three times each. Which goes first? Any rule will
-# do, but there must *be* one, or two programs learn different tokens from the same text. Ours is
-# `tie_order`, the rule of the most used library, so that we can compare: **the pair whose left
-# token is smaller, then the one whose right token is smaller.** Bytes come before merges,
-# printable bytes (letters, digits, signs) before the others (blanks, line ends), and older merges
-# before younger ones. So *h e* won: the *h* is smaller than the *t*, and the blank counts as
-# larger than both.
+# Look at the third round: four pairs occurred three times each. Which goes first? Any
+# rule will do, but there must *be* one, or two programs learn different tokens from the
+# same text. Ours is `tie_order`, the rule of the most used library, so that we can
+# compare: **the smaller left token first, then the smaller right one.** Letters are
+# smaller than blanks, bytes smaller than merges, old merges smaller than young ones.
 
-# %%
-three = [(ord(" "), ord("t")), (ord("t"), ord("h")), (ord("h"), ord("e"))]
-sorted(three, key=tie_order)
+# %% tags=["nbval-check-output"]
+three = [tuple(pair) for pair in (b" t", b"th", b"he")]
+print(plus(sorted(three, key=tie_order)))
 
 # %% [markdown]
 # ## The naive way, and what it costs
@@ -286,7 +271,7 @@ def seconds(function: Callable[[], object], runs: int = 3) -> float:
     return min(times)
 
 
-assert train_naively(tiny, 263) == merges
+assert train_naively(tiny, 263) == by_hand, "other merges than by hand"
 few = seconds(lambda: train_naively(reference, 256 + 10), runs=2)
 more = seconds(lambda: train_naively(reference, 256 + 60), runs=2)
 naive_merge = (more - few) / 50
@@ -294,46 +279,70 @@ naive = naive_merge * 3840
 print(f"{naive_merge * 1e3:.1f} ms a merge, so {naive:.0f} s for 3,840 merges")
 
 # %% [markdown]
-# Bearable, for half a megabyte. But the work grows with the text *and* with the number of merges,
-# and a real tokenizer learns 100,000 merges from many gigabytes. Where does the time go? Ask how
-# many words a merge changes at all:
+# Bearable, for half a megabyte. But the work grows with the text *and* with the number
+# of merges, and a real tokenizer learns 100,000 merges from many gigabytes. Where does
+# the time go? Ask how many words a merge changes at all. The finished tokenizer knows
+# all its merges, oldest first; so we cut every word with those before number `k`, and
+# look whether number `k` finds its pair:
 
 # %%
-words = count_words(reference)
-changed = []
-for new_id, best in enumerate(train_naively(reference, 256 + 60), start=256):
-    merged = {tuple(merge_pair(w, best, new_id)): n for w, n in words.items()}
-    changed.append(len(merged.keys() - words.keys()))
-    words = merged
-print(f"of {len(words):,} different words,")
-for k in (1, 10, 20, 60):
-    print(f"    merge number {k:2} changes {changed[k - 1]:3}")
+different = set(split_words(reference))
+learnt = list(finished.merges)
+print(f"of {len(different):,} different words,")
+for k in (1, 10, 60, 500, 3000):
+    before = Tokenizer(learnt[: k - 1])
+    changed = [w for w in different if learnt[k - 1] in pairwise(before.encode(w))]
+    print(f"    merge number {k:5,} changes {len(changed):3}")
 
 # %% [markdown]
-# A few hundred at most, and later merges, of rarer pairs, change only a handful. All other words
-# are counted again for nothing, with the same result. The better way keeps the counts and
-# **corrects** them, only where something changes:
+# A few hundred early on, hardly any later. All other words are counted again for
+# nothing, with the same result. The better way keeps the counts and **corrects** them,
+# only where something changes:
 #
-# 1. Note for each pair *which words hold it*.
-# 2. When a pair is merged, visit those words only. Take all their pairs out of the counts, merge, put
-#    their new pairs in.
+# 1. Note for each pair *which words hold it*: `where[pair]`, a set of word numbers.
+# 2. When a pair is merged, visit those words only. Take all their pairs out of the
+#    counts, merge, put their new pairs in.
 #
-# One question remains: which pair leads now? Looking through all counts after each merge would
-# again be slow. A **heap** is a list that always has its smallest entry at hand. But counts
-# change, and entries in a heap cannot. The trick is not to care: leave an outdated entry where it
-# is, and check it when it comes up. If its count has fallen since, put it back with the new one.
-# `lib` has that ready:
+# Here is one such step by hand, the first one of `tiny`, which merges *s e* into 256:
 
-# %% given="lib.tokenizer.PairRanking"
+# %% tags=["nbval-check-output"]
+se = (ord("s"), ord("e"))
+for i, (word, times) in enumerate(words.items()):
+    if se in pairwise(word):
+        after = merge_pair(word, se, 256)
+        out, new = plus(pairwise(word)), plus(pairwise(after))
+        print(f"word {i}, {times} ×:  out {out:24}  in {new}")
+
+# %% [markdown]
+# Words 1 and 3, `·the` and the comma, are not touched. The counts of all pairs in the
+# column *out* fall, those in the column *in* rise, each by the number of times that the
+# word occurs. (`a+l` is in both: it stays as it was.) Your `where` has to learn the new
+# pairs too: `·+se` is now in the words 2, 4, 5 and 6.
+#
+# One question remains: which pair leads now? Looking through all counts after each
+# merge would again be slow. `lib` has a dictionary of counts that knows its leader,
+# `PairRanking`. Its trick is a **heap**, a list that always has its smallest entry at
+# hand. Counts change, and entries in a heap cannot; so an outdated entry stays where it
+# is until it comes up, and is then put back with the count of today. You need not
+# understand the heap. You need `counts[pair] += n` and `counts.leader()`:
+
+# %% given="lib.tokenizer.PairRanking" only="leader"
 from lib.tokenizer import PairRanking
+
+# %% tags=["nbval-check-output"]
+ranking = PairRanking(count_pairs(words))
+print("leader:", plus([ranking.leader()]), ranking[ranking.leader()], "times")
+ranking[se] -= 4
+print("leader:", plus([ranking.leader()]), ranking[ranking.leader()], "times")
 
 # %% [markdown]
 # ### Exercise: `train_bpe`
 #
-# The heart of this lesson. The loop of `train_naively`, with the pattern passed on, an error for too
-# small a vocabulary and an end when no pair is left, is a *right* answer, and a fine first one: the
-# check says ✓. It also says that `lib` keeps its own version, as yours is far slower, and later
-# lessons train on real text. With the two steps above it becomes yours for good.
+# The heart of this lesson. The loop of `train_naively`, with the pattern passed on, an
+# error for too small a vocabulary and an end when no pair is left, is a *right* answer,
+# and a fine first one: the check says ✓. It also says that `lib` keeps its own version,
+# as yours is far slower, and later lessons train on real text. With the two steps above
+# it becomes yours for good.
 
 # %% exercise="lib.tokenizer.train_bpe"
 # 1. Refuse a vocabulary that is too small for the bytes.
@@ -352,7 +361,7 @@ assert merges[:60] == train_naively(reference, 316)
 assert naive > 5 * took
 
 # %% [markdown]
-# The same merges, to the last one. That is worth an `assert`: clever code is only worth something
+# The same merges, all sixty that the plain loop has had time for. (Further down, all 3,840 are compared with another program's.) That is worth an `assert`: clever code is only worth something
 # if it does the same as the plain code.
 
 # %% [markdown]
@@ -383,7 +392,7 @@ encode_word(b"she", {h_e: 256, s_h: 257}), encode_word(b"she", {s_h: 256, h_e: 2
 #
 # It is tempting to take the *longest* token that fits instead, from left to right. Often that is
 # the same. How often is it not? We take text that the tokenizer has not learnt from:
-# `lib.corpora` holds a tenth of the documents back.
+# `lib.corpora` holds a part of the documents back.
 
 # %%
 held_out = read("python", part="reference", split="held_out").text()
@@ -423,19 +432,22 @@ assert 0.02 < len(differ) / len(new_words) < 0.4
 # beginning of the reference as one single word, with a pattern that matches everything.
 
 # %%
-uncut = Tokenizer(train_bpe(reference[:20_000], 700, pattern=r"(?s:.+)"))
-learnt = [label(token) for token in uncut.vocab[256:]]
-across = [token for token in learnt if regex.search("[a-z,.]·+[a-z]", token)]
-the = [token for token in learnt if regex.search(r"\b[Tt]he\b", token)]
-print(f"{len(across)} of {len(learnt)} tokens go on behind a blank:", *across[:9])
-print(f"{len(the)} tokens hold the word 'the':", *the[:9])
-assert len(across) > 10 and len(the) > 5
+beginning = reference[:20_000]
+for name, pattern in (("uncut", r"(?s:.+)"), ("cut", PATTERN)):
+    one = Tokenizer(train_bpe(beginning, 700, pattern), pattern)
+    uses = Counter(label(one.token_bytes(i)) for i in one.encode(beginning))
+    the = {t: n for t, n in uses.most_common() if regex.search(r"\b[Tt]he\b", t)}
+    print(f"{name}: {len(the)} tokens for the word 'the':", end=" ")
+    print(*[f"{token} {times}" for token, times in list(the.items())[:7]], sep=", ")
+    assert len(the) > 8 if name == "uncut" else len(the) <= 4
 
 # %% [markdown]
-# Frequent phrases, and ends of words glued to the next one. Each spends a place in the vocabulary
-# on a coincidence, and hides the words in it: *the* alone has a dozen ids, and a model would have
-# to learn for each of them that it is the same word. So a **pattern**, a regular expression, cuts
-# first, and no merge reaches across a cut. Ours is the one that Qwen's models use:
+# Uncut, the word is spread over a dozen tokens, each with what happened to stand around
+# it: `of·the·`, `,·the·`. Each spends a place in the vocabulary on a coincidence, and a
+# model would have to learn a dozen times what it means. Cut, there are four at most:
+# with a capital or without, with the blank or without. So a **pattern**, a regular
+# expression, cuts first, and no merge reaches across a cut. Ours is the one that Qwen's
+# models use:
 
 # %% tags=["nbval-check-output"]
 print(PATTERN)
@@ -454,14 +466,18 @@ list(split_words("It's 2024, isn't it?  \n    Yes: x=10"))
 # %% [markdown]
 # ## The class, and what must never be typed
 #
-# A tokenizer is its merges, its pattern, and one more thing. A chat needs signs that are no text:
-# *here ends the answer*. They are **special tokens**, with names like `<|end|>`, and each has an id
-# after all others. Here is the class with two methods that you will need: `words` cuts a text, and
-# `encode_cached` gives the ids of one pre-token. It remembers them, since most words come again
-# soon.
+# A tokenizer is its merges, its pattern, and one more thing. A chat needs signs that
+# are no text: *here ends the answer*. They are **special tokens**, with names like
+# `<|end|>`, and each has an id after all others. `Tokenizer` holds the three, and has
+# two methods that you will need: `words` cuts a text, and `encode_cached` gives the ids
+# of one pre-token. It remembers them, since most words come again soon. (All of its code
+# is in `lib/tokenizer.py`.)
 
-# %% given="lib.tokenizer.Tokenizer" only="words encode_cached"
-from lib.tokenizer import Tokenizer
+# %% tags=["nbval-check-output"]
+chat = Tokenizer(train_bpe(tiny, 263), special_tokens=["<|end|>", "<|end|>\n"])
+print(chat.special_tokens)
+print(list(chat.words("see the seats")))
+print(chat.encode_cached(" seats"))
 
 # %% [markdown]
 # What if somebody *types* `<|end|>` into a chat? If it became the special token, every user could
@@ -475,20 +491,29 @@ from lib.tokenizer import Tokenizer
 # And if one special token begins like another, `<|end|>` and `<|end|>` with a line end behind it,
 # the longer one counts.
 #
+# One more tool, to cut a text at the special tokens and keep them. `regex.split` with a
+# group, that is with parentheses, does it. In a pattern `|` means *or*, so `<|end|>`
+# must go through `regex.escape` first:
+
+# %% tags=["nbval-check-output"]
+print(regex.split("(X|YY)", "aXbYYc"))
+print(regex.escape("<|end|>"))
+
+# %% [markdown]
 # ### Exercise: `Tokenizer.encode`
 #
-# The cell below holds a method of the class above: `self` is the tokenizer, `self.special_tokens`
-# says which special token has which id.
+# The cell below holds a method of the class `Tokenizer`: `self` is the tokenizer,
+# `self.special_tokens` says which special token has which id.
 
 # %% exercise="lib.tokenizer.Tokenizer.encode"
 # 1. Which special tokens are allowed, which are refused? "all" stands for a set: work it out.
 # 2. Raise a ValueError if a refused text is in there.
 # 3. Cut the text at the allowed ones, the longest first, and keep them: regex.split with a group.
+#    With nothing allowed there is nothing to cut at: the text is one part.
 # 4. Special tokens become their id; the text between goes word by word through self.encode_cached.
 from lib.tokenizer import Tokenizer
 
 # %% tags=["nbval-check-output"]
-chat = Tokenizer(train_bpe(tiny, 263), special_tokens=["<|end|>", "<|end|>\n"])
 typed = "see the seats<|end|>\n"
 print("allowed ", chat.encode(typed, allowed_special="all"))
 print("as text ", chat.encode(typed, disallowed_special=()))
@@ -560,13 +585,15 @@ assert n_characters == 1_112_064
 # %%
 sizes = [256, 512, 1024, 2048, 4096]
 at_size = {size: Tokenizer(merges[: size - 256]) for size in sizes}
-for size in sizes:
-    print(f"{size:5}: {pieces(at_size[size], 'The statement returns')}")
+for size in sizes[1:]:
+    print(f"{size:5}: {pieces(at_size[size], 'returns what was found')}")
+assert train_bpe(reference, 512) == merges[:256]
 
 # %% [markdown]
-# **A prediction first.** Four texts, and a vocabulary of 4,096 learnt from the language reference,
-# that is from English with some code in between. Which text costs most tokens? Fill in one of
-# `"english"`, `"chinese"`, `"code"`, `"digits"`. The Chinese one says the same as the English.
+# **A prediction first.** Four texts, and a vocabulary of 4,096 learnt from the language
+# reference, that is from English with some code in between. The Chinese text says the
+# same as the English one. What does it cost, measured by the English:
+# `"half"`, `"as much"`, `"twice"` or `"four times"`?
 
 # %%
 four = {
@@ -579,21 +606,24 @@ for name, text in four.items():
     print(f"{name}: {len(text)} characters")
 
 # %%
-prediction = "chinese"  ### PREDICTION
+prediction = "four times"  ### PREDICTION
 
 # %%
 cost = {name: len(tokenizer.encode(text)) for name, text in four.items()}
 for name, text in four.items():
     n_bytes = len(text.encode())
     print(f"{name:8} {len(text)} characters, {n_bytes} bytes, {cost[name]} tokens")
-most = max(cost, key=cost.get)
-settle(prediction, most, "Three bytes a character, and no merge that fits them.")
-assert most == "chinese"
+times = cost["chinese"] / cost["english"]
+answers = {"half": 1 / 2, "as much": 1, "twice": 2, "four times": 4}
+nearest = min(answers, key=lambda answer: abs(math.log(answers[answer] / times)))
+why = f"It is {times:.1f} times: three bytes a character, and no merge that fits them."
+settle(prediction, nearest, why, list(answers))
+assert 3 < times < 6 and max(cost, key=cost.get) == "chinese"
 
 # %% [markdown]
-# The text that is shortest on the screen costs most: about four times the price of the same sentence
-# in English. It is no rarity: [Petrov et al. 2023](https://arxiv.org/abs/2305.15425) found
-# differences of up to 15 times between languages, in tokenizers that people pay by.
+# The text with the fewest characters costs most. It is no rarity: [Petrov et al.
+# 2023](https://arxiv.org/abs/2305.15425) found differences of up to 15 times between
+# languages, in tokenizers that people pay by.
 #
 # Now with more text, for every size. The English is what the tokenizer has not seen: the documents
 # held back. The code comes from Python's own library.
@@ -648,9 +678,12 @@ assert max(carried["Chinese"]) < 1.2 and set(carried["digits"]) == {1.0}
 
 
 # %% [markdown]
-# As expected. Mind the axis: every mark to the right is a *doubling* of the vocabulary, and the
-# curve is no steeper for it. The first 256 merges gain more than the last 2,048 together.
-#
+# As expected. Mind the axis: from one number to the next the vocabulary *doubles*, and
+# yet the curves do not bend upwards. After the first, each doubling gains about half a
+# byte, at twice the price of the one before. The first 256 merges gain more than the
+# last 2,048 together.
+
+
 # %%
 def draw_tokens(rows: dict[str, list[bytes]], width: float = 7.4) -> plt.Figure:
     """Each row of tokens as a line of boxes, shaded in turns."""
@@ -727,8 +760,8 @@ for name, one in (("learnt from English", tokenizer), ("learnt from Chinese", lo
     print(f"{name}: {rate:.2f} bytes per token,  海边 = {pieces(one, '海边')}")
 
 # %% [markdown]
-# Sixty merges from a few lines, and each token carries a third more. Whoever chooses the training
-# text chooses who pays.
+# Sixty merges from a few lines, and a token carries 1.34 bytes instead of 1.00. Whoever
+# chooses the training text chooses who pays.
 #
 # **Odd tokens.** What are the longest tokens that it has learnt, and which are of no use?
 
@@ -756,14 +789,21 @@ print(pieces(tokenizer, "The list"), "  but  ", pieces(tokenizer, "The "), "and 
 ids = tokenizer.encode(reference)
 after = [tokenizer.vocab[right] for left, right in pairwise(ids) if left == ord(" ")]
 letters = sum(token[:1].isalpha() for token in after)
+digits = sum(token[:1].isdigit() for token in after)
+blanks = sum(token[:1].isspace() for token in after)
 whole = sum(used[i] for i in used if regex.match(rb" [A-Za-z]", tokenizer.vocab[i]))
-print(f"before a letter, the blank is part of the token {whole:,} times,")
-print(f"and a token of its own {letters} times")
+print(f"before a letter, the blank is part of the token {whole:,} times;")
+print(f"a token of its own it is {letters} times before a letter,")
+print(
+    f"{digits} times before a digit, {blanks:,} times before a blank that leads a word"
+)
 assert letters / whole < 0.01
+assert blanks > digits > letters
 
 # %% [markdown]
-# The blank should have been part of the next word. Left alone, it is a token that the model has
-# nearly only seen before digits and signs. It was never shown how to go on with a word.
+# The blank should have been part of the next word. Left alone, it is a token after which the model
+# has mostly seen a word that brings a blank of its own (the manual puts two after a full stop), or a
+# digit. So that is what it will write next: a second blank, or a number.
 #
 # **Letters.** How many *r* are there in *strawberry*?
 
@@ -920,15 +960,15 @@ if rust:
 # %%
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "tokenizer.json"
-    chat = Tokenizer(merges, special_tokens=["<|user|>", "<|end|>"])
-    chat.save(path)
+    saved = Tokenizer(merges, special_tokens=["<|user|>", "<|end|>"])
+    saved.save(path)
     again = Tokenizer.load(path)
     theirs = rust.Tokenizer.from_file(str(path)) if rust else None
-    fields = json.loads(path.read_text())
+    fields = json.loads(path.read_text(encoding="utf-8"))
     print(f"{path.stat().st_size / 1e3:.0f} kB, fields", ", ".join(fields))
 
 text = "<|user|>海边 is the seaside\n<|end|>"
-ids = chat.encode(text, allowed_special="all")
+ids = saved.encode(text, allowed_special="all")
 assert again.encode(text, allowed_special="all") == ids and again.decode(ids) == text
 if theirs:
     assert theirs.encode(text).ids == ids
@@ -966,7 +1006,8 @@ for name, (size, d_model, parameters) in published.items():
           f"{table / parameters:.0%} of the model")  # fmt: skip
 
 # %% [markdown]
-# A quarter of a small model is a list of word pieces. That is why this course, whose models are
+# A quarter of a small model is a list of word pieces. (Llama 3 has a second table of this size for
+# its output; the others use one for both.) That is why this course, whose models are
 # smaller still, stays at a few thousand tokens.
 
 # %% [markdown]

@@ -139,6 +139,33 @@ def train_with_changed_words_only(text, vocab_size, pattern=None):
     return merges
 
 
+@right(TRAIN)
+def train_asking_twice(text, vocab_size, pattern=None):
+    """The leader is asked for in the condition and again in the loop; every pair is noted anew."""
+    from lib.tokenizer import PATTERN, PairRanking
+
+    if vocab_size < 256:
+        raise ValueError("too small")
+    counted = count_words(text, pattern or PATTERN)
+    words, numbers = list(counted), list(counted.values())
+    counts, where = PairRanking(count(counted)), defaultdict(set)
+    for i, word in enumerate(words):
+        for pair in itertools.pairwise(word):
+            where[pair].add(i)
+    merges = []
+    while 256 + len(merges) < vocab_size and counts.leader() is not None:
+        best = counts.leader()
+        for i in list(where[best]):
+            for pair in zip(words[i], words[i][1:]):
+                counts[pair] -= numbers[i]
+            words[i] = merge_pair(words[i], best, 256 + len(merges))
+            for pair in zip(words[i], words[i][1:]):
+                counts[pair] += numbers[i]
+                where[pair].add(i)
+        merges.append(best)
+    return merges
+
+
 WORD = "lib.tokenizer.encode_word"
 
 

@@ -310,7 +310,7 @@ def _train(words, vocab_size, best=_best, least=1, first=256):
     TRAIN,
     "On a tie, the pair that was met first wins. That depends on the order of the text: break ties "
     "with tie_order.",
-    seen_in="minbpe#93",
+    seen_in="minbpe#90",
 )
 def first_met_wins(text, vocab_size, pattern=PATTERN):
     return _train(
