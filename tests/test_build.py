@@ -15,9 +15,11 @@ import nbformat
 import pytest
 
 from lib.course import bank, build, lints
-from lib.course.build import execute, main, read_source, render, sources, write
+from lib.course import render as rendering
+from lib.course.build import execute, main, sources, write
 from lib.course.floors import ROOT
-from lib.course.lints import LintError
+from lib.course.render import render
+from lib.course.source import LintError, read_source
 
 SOURCES = sources([])
 HEAD = """\
@@ -60,6 +62,7 @@ class House:
 def move_into(root: Path, patch: pytest.MonkeyPatch) -> House:
     house = House(root)
     patch.setattr(build, "ROOT", root)
+    patch.setattr(rendering, "ROOT", root)
     patch.setattr(lints, "ROOT", root)
     patch.setattr(build, "SOURCES", root / "lessons" / "source")
     patch.setattr(build, "BLANK", root / "lessons")
@@ -118,7 +121,9 @@ def test_exercise(house: House) -> None:
     assert "import" not in blank + solved
     ast.parse(blank), ast.parse(solved)
     tagged = [c for c in render(path, solved=True)["cells"] if c["metadata"].get("tags")]
-    assert [(c["id"], c["metadata"]["tags"]) for c in tagged] == [(name, ["wide"])]
+    assert [(c["id"], c["metadata"]["tags"]) for c in tagged] == [
+        (name, ["wide", "nbval-check-output"])
+    ]
 
 
 def test_method_as_exercise(house: House) -> None:

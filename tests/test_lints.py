@@ -9,10 +9,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lib.course.build import BLANK, SOLVED, read_source, render, sources
+from lib.course.build import BLANK, SOLVED, sources
 from lib.course.floors import ROOT
 from lib.course.lints import (
-    LintError,
     floors_used,
     free_names,
     lib_imports,
@@ -21,6 +20,8 @@ from lib.course.lints import (
     lint_source,
     top_level_names,
 )
+from lib.course.render import render
+from lib.course.source import LintError, read_source
 
 HEAD = "# %% [markdown]\n# # A lesson\n# What it is about.\n\n# %%\n"
 IMPORTS = (

@@ -15,25 +15,15 @@ import ast
 import builtins
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.course.bank import find, owner_of
 from lib.course.floors import FLOORS, GIVEN, ROOT, floors_open_to
-
-if TYPE_CHECKING:
-    from lib.course.build import Cell
+from lib.course.source import Cell, LintError
 
 LONGEST_CELL = 40
 SHORTEST_SECRET = 24
 """Characters without spaces: a shorter line of a solution may stand in a lesson by chance."""
-
-
-class LintError(Exception):
-    """A lesson or module breaks a rule of the house; the message says which and where."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        self.path = path
-        super().__init__(message)
 
 
 # --- imports --------------------------------------------------------------------------------------

@@ -19,6 +19,13 @@ from torch import Tensor
 from lib.course.bank import Case, Exercise
 from lib.course.checks.attention import randn
 
+
+def came_back(function: Callable[..., Any], *inputs: Any) -> str:
+    """Where an error is asked for: whatever else is returned instead counts as the same."""
+    function(*inputs)
+    return "an answer"
+
+
 # --- ngram_probabilities --------------------------------------------------------------------------
 
 
@@ -133,8 +140,15 @@ CROSS_ENTROPY = Exercise(
             lambda: (randn(40, 11, dtype=torch.bfloat16), targets_for(40, vocab_size=11)),
             rtol=3e-4,
         ),
+        Case(
+            "6 rows, but 5 targets",
+            lambda: (randn(6, 9), targets_for(5, vocab_size=9)),
+            run=came_back,
+            raises=ValueError,
+        ),
     ],
-    speed=lambda: (randn(512, 4096).requires_grad_(), targets_for(512, vocab_size=4096)),
+    # Many rows: a loop over them would slow the rest of the lesson down.
+    speed=lambda: (randn(50_000, 96).requires_grad_(), targets_for(50_000, vocab_size=96)),
     speed_run=lambda function, logits, targets: function(logits, targets).backward(),
     hints=(
         "Per row: turn the scores into log-probabilities, and pick the one of the token that came. "
@@ -156,6 +170,7 @@ BITS_PER_BYTE = Exercise(
         Case("bytes as tokens", lambda: (1.3, 500, 500)),
         Case("tokens of 4 bytes", lambda: (3.2, 1000, 4000)),
         Case("a character of 3 bytes in 4 tokens", lambda: (0.9, 4, 3)),
+        Case("no bytes", lambda: (1.3, 5, 0), raises=ValueError),
     ],
     hints=(
         "How many nats does the model need for the whole text? And how many bytes has the text?",
@@ -219,6 +234,21 @@ def draw_again(function: Sampler, logits: Tensor) -> tuple[bool, bool, bool]:
 FOUR = ((2.0, 0.5, -1.0, 1.5), (-1.0, 0.0, 1.0, -3.0))
 NEAR: dict[str, Any] = {"rtol": 0.0, "atol": 0.025}
 
+
+def shares_case(title: str, logits: Any, temperature: float) -> Case:
+    """How often each token comes, in one call with DRAWS times the same rows."""
+    shape = " ".join(map(str, (DRAWS, *torch.tensor(logits).shape)))
+    return Case(
+        title,
+        lambda: (torch.tensor(logits), temperature),
+        run=draw_many,
+        expected=exact_shares,
+        call=f"sample(logits, temperature={temperature}, generator=generator)"
+        f"    # logits ({shape}); shares of the draws",
+        **NEAR,
+    )
+
+
 SAMPLE = Exercise(
     "lib.ngram.sample",
     cases=[
@@ -227,44 +257,17 @@ SAMPLE = Exercise(
             lambda: (randn(2, 3, 7), 0.0),
             expected=lambda logits, temperature: logits.max(dim=-1).indices,
         ),
-        Case(
-            "temperature 1, 10,000 draws of 2 rows",
-            lambda: (torch.tensor(FOUR), 1.0),
-            run=draw_many,
-            expected=exact_shares,
-            call="sample(logits, temperature=1.0, generator=generator)    # shares of 10,000 draws",
-            **NEAR,
-        ),
-        Case(
-            "temperature 0.5",
-            lambda: (torch.tensor(FOUR[0]), 0.5),
-            run=draw_many,
-            expected=exact_shares,
-            call="sample(logits, temperature=0.5, generator=generator)    # shares of 10,000 draws",
-            **NEAR,
-        ),
-        Case(
-            "temperature 2",
-            lambda: (torch.tensor(FOUR[0]), 2.0),
-            run=draw_many,
-            expected=exact_shares,
-            call="sample(logits, temperature=2.0, generator=generator)    # shares of 10,000 draws",
-            **NEAR,
-        ),
-        Case(
-            "logits around 90, temperature 0.5",
-            lambda: (torch.tensor([90.0, 89.5, 70.0, 89.0]), 0.5),
-            run=draw_many,
-            expected=exact_shares,
-            call="sample(logits, temperature=0.5, generator=generator)    # shares of 10,000 draws",
-            **NEAR,
-        ),
+        shares_case("temperature 1", FOUR[0], 1.0),
+        shares_case("temperature 1, three axes", FOUR, 1.0),
+        shares_case("temperature 0.5", FOUR[0], 0.5),
+        shares_case("temperature 2", FOUR[0], 2.0),
+        shares_case("logits around 90, temperature 0.5", (90.0, 89.5, 70.0, 89.0), 0.5),
         Case(
             "a forbidden token, with a logit of -inf",
             lambda: (torch.tensor([0.5, -torch.inf, 1.0]),),
             run=draw_forbidden,
             expected=lambda logits: (exact_shares(logits, 1.0), False),
-            call="sample(logits, generator=generator)    # shares of 10,000 draws, -inf ever?",
+            call="sample(logits, generator=generator)    # logits (10000 3); shares, -inf ever?",
             **NEAR,
         ),
         Case(
@@ -272,7 +275,7 @@ SAMPLE = Exercise(
             lambda: (torch.tensor([0.0, 1.0, 0.5]),),
             run=draw_one_by_one,
             expected=lambda logits: exact_shares(torch.stack([logits, logits]), 1.0),
-            call="sample(logits, generator=generator)    # shares of row 0, of all rows",
+            call="sample(logits, generator=generator)    # logits (50 3); shares of row 0, of all",
             rtol=0.0,
             atol=0.13,  # 400 draws: five times √(.25 / 400)
         ),
@@ -293,6 +296,7 @@ SAMPLE = Exercise(
             lambda: ((F.one_hot(torch.arange(6).view(2, 3), 9) * 60).bfloat16(),),
             expected=lambda logits: torch.arange(6).view(2, 3),
         ),
+        Case("temperature −1", lambda: (randn(4, 7), -1.0), run=came_back, raises=ValueError),
     ],
     speed=lambda: (randn(64, 4096), 0.8),
     speed_run=lambda function, logits, t: function(logits, temperature=t, generator=generator()),
@@ -387,9 +391,10 @@ FIT_BIGRAM = Exercise(
     hints=(
         "A table of zeros, (vocab_size, vocab_size). Row a holds the logits of what comes after a. "
         "Then, again and again: loss, gradient, one small move downhill.",
-        "The text as pairs: tokens[:-1] and tokens[1:]. How often each pair occurs, divided by the "
-        "number of pairs, weighs the log-probabilities: loss = -(share * logits.log_softmax(-1))"
-        ".sum(). It is the same number as cross_entropy(logits[tokens[:-1]], tokens[1:]).",
+        "(tokens[:-1] * vocab_size + tokens[1:]).bincount(minlength=vocab_size**2) counts all pairs "
+        "at once; .view(vocab_size, vocab_size) makes it a table. Divided by the number of pairs, "
+        "it weighs the log-probabilities: loss = -(share * logits.log_softmax(-1)).sum(). That is "
+        "cross_entropy(logits[tokens[:-1]], tokens[1:]), for the price of a table.",
         "torch.autograd.grad(loss, logits) gives a tuple of one fresh gradient; loss.backward() "
         "adds to what is in logits.grad, so clear that. Move the table under torch.no_grad(), and "
         "give back logits.detach().",
