@@ -29,7 +29,7 @@ def ngram_probabilities(
     With a context of n − 1 tokens this is the n-gram model; with none, how frequent each token is.
 
     Args:
-        tokens: the text to count in, (t) whole numbers.
+        tokens: the text to count in, (t) whole numbers; longer than the context.
         context: the tokens just before the one to guess, oldest first, (n − 1) whole numbers.
         vocab_size: how many different tokens there are, v.
         alpha: added to each of the v counts, so that nothing is impossible (add-alpha smoothing).
@@ -37,9 +37,6 @@ def ngram_probabilities(
     Returns:
         (v) probabilities in float32. They sum to 1: where the context never stood before another
         token and alpha is 0, all tokens are equally likely.
-
-    Raises:
-        ValueError: the text is no longer than the context.
 
     >>> ngram_probabilities(torch.tensor([0, 1, 0, 2, 0, 1]), torch.tensor([0]), vocab_size=4)
     tensor([0.0000, 0.6667, 0.3333, 0.0000])
@@ -59,7 +56,8 @@ def cross_entropy(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> 
     """How surprised the model is by what really came: the mean of −log softmax(logits)[target].
 
     Args:
-        logits: a score for every token of the vocabulary, (... v); any size, any precision.
+        logits: a score for every token of the vocabulary, (... v): a row for each place, whatever
+            axes stand before, (t v) or (text t v); scores of any size, in any precision.
         targets: the token that came at each of these places, (...) whole numbers.
         ignore_index: places with this target do not count, neither in the sum nor in the mean.
 

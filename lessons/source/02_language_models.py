@@ -34,6 +34,7 @@ import bz2
 import html
 import lzma
 import math
+import textwrap
 import time
 import zlib
 from bisect import bisect
@@ -50,7 +51,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lib.corpora import read
-from lib.course import exercise, given, hint, progress, settle, show, solution
+from lib.course import exercise, hint, progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.widgets import explore
 from lib.tokenizer import Tokenizer
@@ -68,7 +69,7 @@ _ = torch.manual_seed(0)
 # goes on from *The*:
 
 # %%
-from lib.ngram import NgramModel as Finished
+from lib.ngram import NgramModel
 
 train_text = read("python", part="reference", split="train").text()
 held_text = read("python", part="reference", split="held_out").text()
@@ -84,9 +85,9 @@ def to_text(ids: Tensor) -> str:
 
 
 train, held = to_ids(train_text), to_ids(held_text)
-writer = Finished(order=6, vocab_size=256).fit(train)
-chance = torch.Generator().manual_seed(0)
-print(to_text(writer.generate(400, to_ids("The "), generator=chance)))
+writer = NgramModel(order=6, vocab_size=256).fit(train)
+chance = torch.Generator().manual_seed(4)
+print("The " + to_text(writer.generate(400, to_ids("The "), generator=chance)))
 
 # %% [markdown]
 # Words, mostly. Commas in likely places, even the layout of the manual. It means
@@ -138,7 +139,8 @@ for a, b, c in zip(words, words[1:], words[2:]):
 # ### Exercise: `ngram_probabilities`
 #
 # Replace the last line by your own code and run the cell. `hint()` and `solution()` are
-# there if you need them.
+# there if you need them. After a restart run the exercise cells again, even blank: what
+# you passed is used.
 
 # %% exercise="lib.ngram.ngram_probabilities"
 # 1. Find every place where the context stands, with a token after it.
@@ -186,8 +188,8 @@ for p in (1, 1 / 2, 1 / 4, 1 / 100, 1 / 1_000_000):
 
 # %%
 n_words = len(vocabulary)
-after = [ngram_probabilities(ids, torch.tensor([w]), n_words) for w in range(n_words)]
-table = torch.stack(after)  # row: the word before; column: the guess
+rows = [ngram_probabilities(ids, torch.tensor([w]), n_words) for w in range(n_words)]
+table = torch.stack(rows)  # row: the word before; column: the guess
 surprise = -table[ids[:-1], ids[1:]].log2()
 for before, after, bits in zip(words, words[1:], surprise.tolist()):
     print(f"{before} → {after}: {abs(bits):.0f}", end=",  ")
@@ -215,15 +217,26 @@ print("log_softmax:      ", scores.log_softmax(dim=0))
 
 # %% [markdown]
 # e to the 200 is too large for a float, e to the −200 too small. The second line
-# subtracts the largest score first, which changes nothing in the result but keeps e to
-# the power in bounds. Yet it still rounds the small probabilities to 0, and the log of
-# 0 is lost. `log_softmax` never makes the probability. It is the only one of the three
-# to use.
+# subtracts the largest score first. That divides all powers and their sum by the same
+# number, so the result stays, and no power is too large. Yet it still rounds the small
+# probabilities to 0, and the log of 0 is −inf. `log_softmax` never makes the
+# probability. It is the only one of the three to use.
 #
-# **Texts of unequal length.** Put several texts into one table of numbers, and the
-# short ones must be filled up. What fills them up is no text, and must not count. Its
-# targets carry a mark, `ignore_index`, by custom −100.
+# **Texts of unequal length.** Take several texts together, and the logits have three
+# axes (text, place, v), the targets two. The short texts must be filled up. What fills
+# them up is no text, and must not count. Its targets carry a mark, `ignore_index`, by
+# custom −100.
 #
+# And one tool. From each row of scores, the one of the target is wanted. `gather` picks
+# along one axis, and wants an index with as many axes as the scores have. The first
+# four guesses again, and what they gave to the word that came:
+
+# %%
+guesses = table[ids[:4]]  # (4 v): after the, cat, sat, on
+index = rearrange(ids[1:5], "t -> t 1")  # cat, sat, on, the
+guesses.gather(-1, index)  # (4 1)
+
+# %% [markdown]
 # ### Exercise: `cross_entropy`
 
 # %% exercise="lib.ngram.cross_entropy"
@@ -253,7 +266,7 @@ for name, model in (("own bigrams", table), ("no idea", no_idea)):
 # into longer tokens, and each is harder to guess, but there are fewer of them. To
 # compare models that cut differently, share the surprise of the **whole text** among
 # something that no tokenizer changes: its bytes. The eleven guesses above cost 8 bits,
-# for 43 bytes of text.
+# for 43 bytes of text (the first *the* was given).
 #
 # ### Exercise: `bits_per_byte`
 
@@ -264,7 +277,7 @@ from lib.ngram import bits_per_byte
 
 # %%
 loss = cross_entropy(table.log()[ids[:-1]], ids[1:]).item()
-n_bytes = len(sentence.encode()) - len(b"the")  # the first word was not guessed
+n_bytes = len(sentence.encode()) - len(b"the")
 bits_per_byte(loss, n_tokens=11, n_bytes=n_bytes), 8 / 43
 
 # %% [markdown]
@@ -275,13 +288,17 @@ bits_per_byte(loss, n_tokens=11, n_bytes=n_bytes), 8 / 43
 # each time:
 
 # %%
-to_text(writer.generate(240, to_ids("The "), temperature=0))
+likeliest = to_text(writer.generate(240, to_ids("The "), temperature=0))
+print(textwrap.fill("The·" + likeliest.replace(" ", "·"), 80))
 
 # %% [markdown]
-# It is stuck. That is no accident: it sees five bytes, and without chance the same five
-# are always followed by the same sixth. As soon as five bytes come back, everything
-# after them comes back too. Large models that always take the likeliest token often
-# fall into loops as well ([Holtzman et al. 2019](https://arxiv.org/abs/1904.09751)).
+# It is stuck: blanks (each is a · here), for ever. In the manual, with its tables and
+# indented programs, five blanks are most often followed by a sixth. (Another Python's
+# manual may end in the same few words, over and over.) Getting stuck is no accident:
+# the model sees five bytes, and without chance the same five are always followed by the
+# same sixth. As soon as five bytes come back, everything after them comes back too.
+# Large models that always take the likeliest token often fall into loops as well
+# ([Holtzman et al. 2019](https://arxiv.org/abs/1904.09751)).
 #
 # So draw at random, as likely as the model says. The **temperature** T makes the choice
 # bolder or more careful: divide the logits by T before the softmax. For *cat*, *mat*,
@@ -305,7 +322,7 @@ for t in (0.1, 0.5, 1.0, 2.0, 10.0):
 # %% exercise="lib.ngram.sample"
 # 1. A temperature below 0 is an error, and 0 takes the likeliest of each row.
 # 2. Otherwise: logits to probabilities, sharper or flatter.
-# 3. Draw one token for each row, with the generator. The shape is that of logits, last axis gone.
+# 3. torch.multinomial draws from each row of a matrix: flatten the axes before v, draw, reshape.
 from lib.ngram import sample
 
 # %% [markdown]
@@ -319,13 +336,8 @@ draws.bincount() / 10_000
 # Now watch what the order does. Each model has counted the same text, only with more or
 # less context:
 
-
 # %%
-def fitted(order: int, alpha: float | None = None) -> Finished:
-    return Finished(order, 256, alpha).fit(train)
-
-
-models = {order: fitted(order) for order in range(1, 9)}
+models = {order: NgramModel(order, 256).fit(train) for order in range(1, 9)}
 
 
 def write(order: int, temperature: float, start: str, n: int, seed: int = 1) -> str:
@@ -371,7 +383,7 @@ for i in range(tries):
 per_guess = (time.process_time() - start) / tries
 
 start = time.process_time()
-model = fitted(3, alpha=1.0)
+model = NgramModel(3, 256, alpha=1.0).fit(train)
 loss = model.loss(held)
 spent = time.process_time() - start
 torch.testing.assert_close(model.probabilities(held[i : i + 2]), slow)
@@ -387,14 +399,26 @@ assert slow_total > 10 * spent
 # about them: if a byte never stood after these five, ask the last four. So take a
 # little away from every count, a **discount** D, and hand what this frees to the guess
 # of the model that is one order shorter. That one leans on the next shorter, down to
-# *all are equally likely*. One refinement more: a shorter model is only asked about
-# what is *new* here. So it should not count how often a token came, but after how many
-# *different* tokens. *Francisco* may be frequent; it follows *San* and nothing else.
-# This is **Kneser–Ney smoothing**; with one refinement more it was long the best that
-# counting could do. Here is where the formula happens:
+# *all are equally likely*.
+#
+# And a shorter model is only asked about what is *new* here. So it should not count how
+# often a token came, but after how many *different* tokens. *Francisco* may be
+# frequent; it follows *San* and nothing else. This is **Kneser–Ney smoothing**. A
+# variant of it was long the best that counting could do.
+#
+# By hand, in the text 0 1 0 2 0 1 of three tokens, with order 2. After 0 came 1 twice
+# and 2 once: 3 in all, two different tokens. D is 1/2 here (it follows from how many
+# pairs came once and how many twice), so 2 · 1/2 = 1 is freed. The shorter model says
+# 1/2, 1/4, 1/4: 0 stood after two different tokens, 1 and 2 after one each. So 1 after
+# 0 has (2 − 1/2 + 1 · 1/4) / 3 = 0.583:
 
-# %% given="lib.ngram.NgramModel" only="_estimate"
-from lib.ngram import NgramModel
+# %%
+tiny = NgramModel(order=2, vocab_size=3).fit(torch.tensor([0, 1, 0, 2, 0, 1]))
+tiny.probabilities(torch.tensor([0]))
+
+# %% [markdown]
+# 0 never came after 0 and has 1 · 1/2 / 3 = 0.167, of what was freed. With the bare
+# counts it would be impossible.
 
 # %% [markdown]
 # ## The experiment: how much context?
@@ -420,8 +444,8 @@ orders = list(range(1, 9))
 by_heart, add_one, kneser_ney = [], [], []
 for order in tqdm(orders, desc="orders"):
     for model, text, scores in (
-        (fitted(order, alpha=0.0), train, by_heart),
-        (fitted(order, alpha=1.0), held, add_one),
+        (NgramModel(order, 256, alpha=0.0).fit(train), train, by_heart),
+        (NgramModel(order, 256, alpha=1.0).fit(train), held, add_one),
         (models[order], held, kneser_ney),
     ):
         scores.append(bits_per_byte(model.loss(text), len(text), len(text)))
@@ -438,16 +462,17 @@ for scores, marker, label in (
     axes.plot(orders, scores, marker=marker, label=label)
 axes.set(xlabel="order n (n − 1 bytes of context)", ylabel="bits per byte", ylim=(0, 7))
 axes.legend(loc="upper left", fontsize=9)
+best = orders[add_one.index(min(add_one))]
 show(
     figure,
-    alt="Bits per byte against the order, 1 to 8. All three begin near 4.7. The bare counts on their "
-    "own text fall to about 0.6. Add-one on held-out text falls to about 3.4 at order 3, then rises "
-    "above 6. Kneser–Ney falls to about 2.2 at order 5 and stays there.",
+    alt=f"Bits per byte against the order, 1 to 8. All three begin near {add_one[0]:.1f}. The bare "
+    f"counts on their own text fall to about {by_heart[-1]:.1f}. Add-one on held-out text is lowest "
+    f"at order {best}, with {min(add_one):.1f}, then rises to {add_one[-1]:.1f}. Kneser–Ney falls to "
+    f"{kneser_ney[4]:.1f} at order 5 and stays there.",
 )
-best = orders[add_one.index(min(add_one))]
 why = "Longer contexts are rarer, and add-one drowns what few counts they have."
 settle(prediction, best, why)
-assert best == 3 and add_one[-1] > min(add_one) + 2
+assert add_one[-1] > min(add_one) + 2
 assert kneser_ney[5] < 2.4 and abs(kneser_ney[7] - kneser_ney[5]) < 0.1
 assert by_heart[-1] < 0.8
 
@@ -458,9 +483,10 @@ assert by_heart[-1] < 0.8
 
 # %%
 for order in (1, 2, 3, 6):
-    bare = fitted(order, alpha=0.0)
+    bare = NgramModel(order, 256, alpha=0.0).fit(train)
     impossible = bare.log_prob(held).isinf().double().mean().item()
-    print(f"order {order}: loss {bare.loss(held):.2f}, impossible: {impossible:.1%}")
+    bits = bits_per_byte(bare.loss(held), len(held), len(held))
+    print(f"order {order}: {bits:.2f} bits per byte, impossible: {impossible:.1%}")
 
 # %% [markdown]
 # One byte that was called impossible, and the mean surprise is infinite. Add-one errs
@@ -469,9 +495,10 @@ for order in (1, 2, 3, 6):
 
 # %%
 for order in (3, 8):
-    own = fitted(order, alpha=1.0).loss(train)
+    own = NgramModel(order, 256, alpha=1.0).fit(train).loss(train)
     own_bits = bits_per_byte(own, len(train), len(train))
     print(f"add-one, order {order}, on its own text: {own_bits:.2f} bits per byte")
+assert best == 3
 
 # %% [markdown]
 # What a model does on its own text says little, either way. Only held-out text tells
@@ -501,41 +528,47 @@ for n in (3, 5, 7):
 # surprise of every byte:
 
 # %%
-judge = models[6]
-cost = -judge.log_prob(held) / math.log(2)  # bits, one number for each byte
-place = max(held_text.find("must either both"), 0)
-begin = len(held_text[:place].encode())
+cost = -models[6].log_prob(held) / math.log(2)  # bits, one number for each byte
+letter = torch.tensor([chr(b).isascii() and chr(b).isalpha() for b in held.tolist()])
+first = letter & ~letter.roll(1)  # a letter after something that is none
+
+begin = len(held_text[: max(held_text.find("must either both"), 0)].encode())
 piece = slice(begin, begin + 49)
 letters = [chr(b).replace(" ", "·") for b in held[piece].tolist()]
-
 figure, axes = plt.subplots(figsize=(7.6, 2.9))
-axes.bar(range(49), cost[piece], width=0.8)
+for where, colour, label in (
+    (first[piece], "C0", "first letters"),
+    (~first[piece], "C4", "all others"),
+):
+    places = where.nonzero().flatten()
+    axes.bar(places, cost[piece][places], width=0.8, color=colour, label=label)
 axes.set_xticks(range(49), letters, fontsize=10)
 axes.set(ylabel="bits", title="Surprise at each byte")
+axes.legend(fontsize=9)
 axes.grid(False, axis="x")
 axes.tick_params(axis="x", length=0)
 show(
     figure,
-    alt="Bars over the letters of a held-out sentence. The first one or two letters of most words cost "
-    "several bits, the letters at the end of a word and the spaces next to nothing.",
+    alt="Bars over the letters of a held-out sentence, first letters of words dark, all others light. "
+    "The first letter of most words, or one soon after, costs several bits, the letters at the end "
+    "of a word and the spaces next to nothing.",
 )
 
 # %%
-letter = torch.tensor([chr(b).isascii() and chr(b).isalpha() for b in held.tolist()])
-first = letter & ~letter.roll(1)
 for name, where in (("first letters", first), ("later letters", letter & ~first)):
     share, bits = where.double().mean().item(), cost[where]
     print(f"{name}: {bits.mean():.2f} bits each; {share:.0%} of the bytes, "
           f"{(bits.sum() / cost.sum()).item():.0%} of the bits")  # fmt: skip
 
 # %% [markdown]
-# The peaks stand where words begin. The model knows how to *spell*. What it does not
-# know is *which word* comes next, and there it pays: a first letter costs about three
-# times as much as a later one. To do better one must know what the text is about, and
-# that does not fit into five bytes.
+# The peaks stand at the first letters of words, or soon after: there it is decided
+# which word it will be. The model knows how to *spell*. What it does not know is *which
+# word* comes next, and there it pays: a first letter costs about three times as much as
+# a later one. To do better one must know what the text is about, and that does not fit
+# into five bytes.
 #
-# Now page by page. A page of a kind that the model knows should be cheap, a strange one
-# dear:
+# Now page by page. A page of a kind that the model knows should be cheap, an unusual one
+# expensive:
 
 # %%
 pages = list(read("python", part="reference", split="held_out"))
@@ -547,9 +580,13 @@ for text in pages:
     end += 2  # the blank line between two pages
 
 # %% [markdown]
-# One page is strangely cheap. A number that is too good deserves more distrust than one
-# that is bad. Has the model seen that page? Count how many of its stretches of 50 bytes
-# stand in the training text too:
+# Five pages, and three quarters of their bytes are one of them, the manual of the
+# debugger *pdb*: all our numbers on held-out text are mostly about pdb. Small test sets
+# are like that. It is worth knowing before one trusts a difference.
+#
+# And one page is strangely cheap. A number that is too good deserves more distrust than
+# one that is bad. Has the model seen that page? Count how many of its stretches of 50
+# bytes stand in the training text too:
 
 # %%
 leaks = []
@@ -560,7 +597,7 @@ for text in pages:
 
 clean = "\n\n".join(text for text, leak in zip(pages, leaks) if leak < 0.5)
 rest = to_ids(clean)
-clean_bits = bits_per_byte(judge.loss(rest), len(rest), len(rest))
+clean_bits = bits_per_byte(models[6].loss(rest), len(rest), len(rest))
 print(
     f"all pages {kneser_ney[5]:.3f}, without the copied {clean_bits:.3f} bits per byte"
 )
@@ -615,8 +652,9 @@ torch.stack([logits.grad[the].flatten(), by_hand])
 #
 # It also says how to be quick. For the real text, one step over all its 440,000 pairs
 # is slow. But the loss depends only on *how often* each pair occurs. Count the pairs
-# once, and a step costs a table of v × v, however long the text. Our bytes can be
-# numbered compactly for it:
+# once, and a step costs a table of v × v, however long the text. To count them without
+# a loop, make each pair one number, a · v + b: `bincount` then counts them all at once.
+# Our bytes can be numbered compactly for it:
 
 # %%
 used, compact = torch.cat([train, held]).unique(return_inverse=True)
@@ -773,9 +811,9 @@ assert max(per_bytes) - min(per_bytes) < 0.3
 # %% [markdown]
 # ## What can go wrong
 #
-# **One too far.** Targets are the text moved by one. Who moves it twice, once in the
-# data and once in the loss, trains a model to guess the token after the next. Who
-# forgets to move it trains a model to copy. Both train without complaint:
+# **One too far.** Targets are the text moved by one. If you move it twice, once in the
+# data and once in the loss, you train a model to guess the token after the next. If you
+# forget to move it, you train a model to copy. Both train without complaint:
 
 # %%
 for shift, name in enumerate(["not moved", "moved by one", "moved twice"]):
@@ -783,15 +821,15 @@ for shift, name in enumerate(["not moved", "moved by one", "moved twice"]):
     both = (source * v + target).bincount(minlength=v * v).view(v, v).double()
     chances = both / both.sum(dim=1, keepdim=True).clamp(min=1)
     loss = cross_entropy(chances.log()[source], target).item()
-    print(f"{name:12}: best possible loss {max(loss, 0):.2f} nats")
+    print(f"{name:12}: best possible loss {max(0.0, loss):.2f} nats")
 
 # %% [markdown]
 # A loss near 0 looks like a triumph. The one in the last line looks like a model that
 # is a little weak, and nobody searches for a bug.
 #
-# **What fills up counts as text.** Three texts of 3, 4 and 12 words, filled up to 12.
-# An untrained model has a loss of ln 8. Now it learns that after the end comes the
-# filler, always. The mean over everything falls, and it has learnt nothing about words:
+# **Padding counted as text.** Three texts of 3, 4 and 12 words, filled up to 12. An
+# untrained model has a loss of ln 8. Now it learns that after the end comes the filler,
+# always. The mean over everything falls, and it has learnt nothing about words:
 
 # %%
 lengths = torch.tensor([3, 4, 12])
@@ -806,8 +844,8 @@ print(
 )
 
 # %% [markdown]
-# **A mean of means.** A batch too large for memory is taken in parts. Who averages each
-# part and then the averages gives a token in a short text more weight than one in a
+# **A mean of means.** A batch too large for memory is taken in parts. If you average
+# each part and then the averages, a token in a short text weighs more than one in a
 # long text. A library that very many models are trained with [did just
 # that](https://github.com/huggingface/transformers/pull/34191). Add up, then divide
 # once:
@@ -879,13 +917,15 @@ assert abs(along - contest["bz2"]) < 0.15
 # Give each first byte a stretch as wide as its probability; divide the stretch of the
 # right one among the second bytes; and so on. In the end the text *is* a tiny stretch,
 # and naming a number inside it takes one bit for every time that its width was halved.
-# This is **arithmetic coding**, and it fits in a cell:
+# This is **arithmetic coding**, and it fits in two cells:
 
 
 # %%
 def stretches(ids: list[int]) -> list[int]:
     """Where the stretch of each next byte begins, in whole numbers; the last entry is the end."""
-    guess = judge.probabilities(torch.tensor(ids[-5:], dtype=torch.int64))
+    guess = models[6].probabilities(torch.tensor(ids[-5:], dtype=torch.int64))
+    # Whole numbers, as both sides must agree to the last digit; + 1, as no byte's stretch may be
+    # empty. 2**32 is so large that neither changes a probability that matters.
     return [0, *((guess.double() * 2**32).long() + 1).cumsum(dim=0).tolist()]
 
 
@@ -896,33 +936,44 @@ def compress(ids: list[int]) -> tuple[int, int]:
         cuts = stretches(ids[:i])
         low += width * Fraction(cuts[byte], cuts[-1])
         width *= Fraction(cuts[byte + 1] - cuts[byte], cuts[-1])
+    # So many bits that two neighbouring numbers are closer than the stretch is wide: one lies in it.
     n_bits = math.ceil(1 / width).bit_length()
     return math.ceil(low * 2**n_bits), n_bits
 
 
+message = held[1000:1400].tolist()
+number, n_bits = compress(message)
+model_bits = -models[6].log_prob(held[1000:1400]).sum().item() / math.log(2)
+zipped = 8 * len(zlib.compress(bytes(message), 9))
+print(f"{8 * len(message):,} bits of text; surprise {model_bits:.1f} bits; packed {n_bits} bits; "
+      f"zlib alone {zipped:,} bits")  # fmt: skip
+assert n_bits < model_bits + 2
+
+# %% [markdown]
+# And back. With the same model at hand, ask in which stretch the number lies. That is
+# the byte. Widen its stretch to the whole again, and ask for the next:
+
+
+# %%
 def expand(number: int, n_bits: int, n_bytes: int) -> list[int]:
     place, ids = Fraction(number, 2**n_bits), []
     for _ in range(n_bytes):
         cuts = stretches(ids)
+        # The last stretch that does not begin behind the place.
         byte = bisect(cuts, place * cuts[-1]) - 1
         place = (place * cuts[-1] - cuts[byte]) / (cuts[byte + 1] - cuts[byte])
         ids.append(byte)
     return ids
 
 
-message = held[1000:1400].tolist()
-number, n_bits = compress(message)
-model_bits = -judge.log_prob(held[1000:1400]).sum().item() / math.log(2)
-zipped = 8 * len(zlib.compress(bytes(message), 9))
-print(f"{8 * len(message):,} bits of text; surprise {model_bits:.1f} bits; packed {n_bits} bits; "
-      f"zlib alone {zipped:,} bits")  # fmt: skip
-assert expand(number, n_bits, len(message)) == message
-assert n_bits < model_bits + 2
+unpacked = expand(number, n_bits, len(message))
+assert unpacked == message
+to_text(torch.tensor(unpacked[:60]))
 
 # %% [markdown]
-# Packed into as many bits as the model was surprised, and unpacked again without a
-# fault. **To predict well and to compress well are the same thing.** That is why bits
-# per byte is the most honest number a language model has.
+# Packed into as many bits as the model was surprised, and unpacked without a fault.
+# **To predict well and to compress well are the same thing.** That is why bits per byte
+# is the most honest number a language model has.
 
 # %% [markdown]
 # ## What you built

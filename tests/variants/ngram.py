@@ -62,6 +62,8 @@ def with_torch(logits, targets, ignore_index=-100):
 
 @right(CROSS_ENTROPY)
 def with_logsumexp(logits, targets, ignore_index=-100):
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError("as many targets as rows, please")
     keep = targets != ignore_index
     x, y = logits[keep].float(), targets[keep]
     return (x.logsumexp(dim=-1) - x[torch.arange(len(y)), y]).mean()
@@ -69,6 +71,8 @@ def with_logsumexp(logits, targets, ignore_index=-100):
 
 @right(CROSS_ENTROPY)
 def by_hand(logits, targets, ignore_index=-100):
+    if targets.shape != logits.shape[:-1]:
+        raise ValueError(f"{targets.shape} does not fit {logits.shape}")
     x = logits.float()
     x = x - x.max(dim=-1, keepdim=True).values
     log_probs = x - x.exp().sum(dim=-1, keepdim=True).log()
@@ -80,6 +84,9 @@ def by_hand(logits, targets, ignore_index=-100):
 
 @right(CROSS_ENTROPY)
 def with_one_hot(logits, targets, ignore_index=-100):
+    *places, _ = logits.shape
+    if list(targets.shape) != places:
+        raise ValueError
     keep = targets != ignore_index
     hot = F.one_hot(targets.clamp(min=0), logits.size(-1)) * keep[..., None]
     return -(hot * logits.float().log_softmax(-1)).sum() / keep.sum()
@@ -90,11 +97,15 @@ BITS_PER_BYTE = "lib.ngram.bits_per_byte"
 
 @right(BITS_PER_BYTE)
 def total_bits_first(loss, n_tokens, n_bytes):
+    if n_bytes < 1:
+        raise ValueError("a text without bytes")
     return loss * n_tokens * math.log2(math.e) / n_bytes
 
 
 @right(BITS_PER_BYTE)
 def with_numpy(loss, n_tokens, n_bytes):
+    if not n_bytes > 0:
+        raise ValueError(n_bytes)
     return float(loss / np.log(2) / (n_bytes / n_tokens))
 
 
@@ -103,6 +114,8 @@ SAMPLE = "lib.ngram.sample"
 
 @right(SAMPLE)
 def gumbel_max(logits, temperature=1.0, generator=None):
+    if temperature < 0:
+        raise ValueError("below 0")
     if temperature == 0:
         return logits.argmax(-1)
     uniform = torch.rand(logits.shape, generator=generator).clamp(min=1e-20)
@@ -111,6 +124,8 @@ def gumbel_max(logits, temperature=1.0, generator=None):
 
 @right(SAMPLE)
 def inverse_cdf(logits, temperature=1.0, generator=None):
+    if temperature < 0:
+        raise ValueError(f"temperature {temperature}")
     if temperature == 0:
         return logits.max(dim=-1)[1]
     whole = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
@@ -120,6 +135,8 @@ def inverse_cdf(logits, temperature=1.0, generator=None):
 
 @right(SAMPLE)
 def exponential_race(logits, temperature=1.0, generator=None):
+    if not temperature >= 0:
+        raise ValueError
     if temperature < 1e-6:
         return logits.argmax(dim=-1)
     p = F.softmax(logits.to(torch.float32) / temperature, dim=-1)
@@ -128,6 +145,8 @@ def exponential_race(logits, temperature=1.0, generator=None):
 
 @right(SAMPLE)
 def row_by_row(logits, temperature=1.0, generator=None):
+    if temperature < 0:
+        raise ValueError("cold")
     if temperature == 0:
         return logits.argmax(dim=-1)
     if logits.ndim > 1:

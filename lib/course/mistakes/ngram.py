@@ -1,5 +1,6 @@
 """Classic mistakes on the floor `lib.ngram`."""
 
+import functools
 import math
 
 import torch
@@ -7,6 +8,24 @@ import torch.nn.functional as F
 
 import lib.course.checks.ngram  # the exercises must be known first
 from lib.course.bank import mistake
+
+
+def either_way(exercise, sentence, also, refuse, seen_in=None):
+    """Enter a mistake twice: as made by who raises the error that is asked for (`refuse` does), and
+    by who forgot it, with the sentence `also` behind the other."""
+
+    def enter(function):
+        @functools.wraps(function)
+        def careful(*args, **kwargs):
+            refuse(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        mistake(exercise, sentence, seen_in=seen_in)(careful)
+        function.__name__ += "_no_error"
+        return mistake(exercise, f"{sentence} {also}", seen_in=seen_in)(function)
+
+    return enter
+
 
 # --- ngram_probabilities --------------------------------------------------------------------------
 
@@ -175,6 +194,55 @@ def skips_overlaps(tokens, context, vocab_size, alpha=0.0):
     return _share(counts, alpha)
 
 
+@mistake(
+    PROBABILITIES,
+    "`==` between two tensors says True or False for each place, and `if` wants a single one: "
+    "torch.equal(a, b), or (a == b).all().",
+)
+def if_of_many(tokens, context, vocab_size, alpha=0.0):
+    n, counts = len(context), torch.zeros(vocab_size)
+    for i in range(len(tokens) - n):
+        if tokens[i : i + n] == context:
+            counts[tokens[i + n]] += 1
+    return _share(counts, alpha)
+
+
+def _to_the_end(text, wanted, same, vocab_size, alpha):
+    n, counts = len(wanted), torch.zeros(vocab_size)
+    for i in range(len(text)):
+        if same(text[i : i + n], wanted):
+            counts[text[i + n]] += 1
+    return _share(counts, alpha)
+
+
+@mistake(
+    PROBABILITIES,
+    "The loop goes on to the very end of the text, where nothing follows the context any more: "
+    "range(len(text) - len(context)) stops in time.",
+)
+def loop_to_the_end(tokens, context, vocab_size, alpha=0.0):
+    text, wanted = tokens.tolist(), context.tolist()
+    return _to_the_end(text, wanted, lambda a, b: a == b, vocab_size, alpha)
+
+
+@mistake(
+    PROBABILITIES,
+    "The loop runs over all of the tokens, and where the context stands last there is no next one: "
+    "range(len(tokens) - len(context)) stops in time.",
+)
+def tensor_loop_to_the_end(tokens, context, vocab_size, alpha=0.0):
+    return _to_the_end(tokens, context, torch.equal, vocab_size, alpha)
+
+
+@mistake(
+    PROBABILITIES,
+    "The last place is missed: t tokens hold t − n stretches of n + 1. range already leaves its "
+    "end out, so there is no 1 to take off.",
+)
+def misses_the_last(tokens, context, vocab_size, alpha=0.0):
+    return _share(_counts(tokens[:-1], context, vocab_size), alpha)
+
+
 @mistake(PROBABILITIES, "These are counts. Probabilities sum to 1: divide by the sum.")
 def only_counts(tokens, context, vocab_size, alpha=0.0):
     return _counts(tokens, context, vocab_size) + float(alpha)
@@ -183,6 +251,19 @@ def only_counts(tokens, context, vocab_size, alpha=0.0):
 # --- cross_entropy --------------------------------------------------------------------------------
 
 CROSS_ENTROPY = "lib.ngram.cross_entropy"
+
+
+def _refuse_shapes(logits, targets, ignore_index=-100):
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError
+
+
+cross_entropy_mistake = functools.partial(
+    either_way,
+    CROSS_ENTROPY,
+    also="(And logits whose rows are more than the targets should raise a ValueError.)",
+    refuse=_refuse_shapes,
+)
 
 
 def _losses(logits, targets, ignore_index, log_probs):
@@ -202,8 +283,7 @@ def _mean(logits, targets, ignore_index, log_probs=_log_softmax):
     return losses.sum() / counted.sum()
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "The logarithm is taken of probabilities that have become 0: log(softmax(x)) is -inf there. "
     "log_softmax does both at once and never gets to 0.",
 )
@@ -211,8 +291,7 @@ def log_of_softmax(logits, targets, ignore_index=-100):
     return _mean(logits, targets, ignore_index, lambda x: x.softmax(dim=-1).log())
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "A small number inside the logarithm hides the infinity and bends the loss: a token of "
     "probability e to the -200 should cost 200 nats. Use log_softmax.",
 )
@@ -220,8 +299,7 @@ def log_with_epsilon(logits, targets, ignore_index=-100):
     return _mean(logits, targets, ignore_index, lambda x: (x.softmax(dim=-1) + 1e-9).log())
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "exp(x) is too large for a float once x passes 88. Subtract the row's largest logit first, "
     "or use log_softmax, which does.",
 )
@@ -229,8 +307,7 @@ def exp_overflows(logits, targets, ignore_index=-100):
     return _mean(logits, targets, ignore_index, lambda x: x - x.exp().sum(-1, keepdim=True).log())
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "The sum is divided by all places, those that do not count among them: the more padding, the "
     "better the model would look.",
 )
@@ -239,26 +316,22 @@ def mean_over_padding(logits, targets, ignore_index=-100):
     return losses.sum() / counted.numel()
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "Places that should not count are judged as if token 0 had come there: set their loss to 0 and "
     "leave them out of the mean.",
 )
 def ignored_become_zero(logits, targets, ignore_index=-100):
-    targets = targets.masked_fill(targets == ignore_index, 0)
-    return F.cross_entropy(logits.float().flatten(0, -2), targets.flatten())
+    return _mean(logits, targets.masked_fill(targets == ignore_index, 0), -1)
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "Only -100 is left out: the caller may choose another ignore_index.",
 )
 def always_minus_100(logits, targets, ignore_index=-100):
     return _mean(logits, targets, -100)
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "The targets are shifted here once more. They come already aligned: targets[t] is what the "
     "logits at t should have guessed.",
     seen_in="labels shifted both by the data loader and inside the model",
@@ -269,13 +342,12 @@ def shifted_inside(logits, targets, ignore_index=-100):
     return _mean(logits[..., :-1, :], targets[..., 1:], ignore_index)
 
 
-@mistake(CROSS_ENTROPY, "This is the sum of the losses. Divide by how many places count.")
+@cross_entropy_mistake("This is the sum of the losses. Divide by how many places count.")
 def summed(logits, targets, ignore_index=-100):
     return _losses(logits, targets, ignore_index, _log_softmax)[0].sum()
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "First a mean for each text, then the mean of these: tokens of short texts weigh more than "
     "others. Add up all losses, then divide once.",
     seen_in="transformers#34191",
@@ -285,8 +357,7 @@ def mean_of_means(logits, targets, ignore_index=-100):
     return (losses.sum(dim=-1) / counted.sum(dim=-1)).mean()
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "This counts in bits: the logarithm has base 2. Losses are in nats everywhere here; bits come "
     "with bits_per_byte.",
 )
@@ -294,16 +365,14 @@ def in_bits(logits, targets, ignore_index=-100):
     return _mean(logits, targets, ignore_index) / math.log(2)
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "The minus is missing: a log-probability is below 0, and the loss is how far.",
 )
 def without_minus(logits, targets, ignore_index=-100):
     return -_mean(logits, targets, ignore_index)
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "The softmax runs over the wrong axis: the scores of one row, over the vocabulary, compete "
     "with each other (dim=-1).",
 )
@@ -311,8 +380,7 @@ def softmax_over_places(logits, targets, ignore_index=-100):
     return _mean(logits, targets, ignore_index, lambda x: x.log_softmax(dim=-2))
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "There are two softmaxes: F.cross_entropy and log_softmax want the raw logits, not "
     "probabilities.",
 )
@@ -329,8 +397,7 @@ def in_half_precision(logits, targets, ignore_index=-100):
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=ignore_index)
 
 
-@mistake(
-    CROSS_ENTROPY,
+@cross_entropy_mistake(
     "No gradient flows back: the loss was cut off (.detach(), .item() or torch.no_grad()), and "
     "nothing could learn from it.",
 )
@@ -338,13 +405,67 @@ def cut_off(logits, targets, ignore_index=-100):
     return _mean(logits, targets, ignore_index).detach()
 
 
+@cross_entropy_mistake(
+    "log_probs[targets] takes whole rows, those whose numbers are the targets. One entry of each "
+    "row is wanted: log_probs.gather(-1, …).",
+)
+def picks_rows(logits, targets, ignore_index=-100):
+    return -logits.float().log_softmax(dim=-1)[targets].mean()
+
+
+@cross_entropy_mistake(
+    "log_probs[:, targets] takes the columns of all targets out of every row. One entry of each "
+    "row is wanted: log_probs.gather(-1, …).",
+)
+def picks_all_columns(logits, targets, ignore_index=-100):
+    counted = targets != ignore_index
+    return -logits.float()[counted].log_softmax(dim=-1)[:, targets[counted]].mean()
+
+
+@cross_entropy_mistake(
+    "The softmax runs over axis 0, so that places compete with each other. The scores of one row "
+    "must: dim=-1, the vocabulary.",
+)
+def softmax_over_axis_0(logits, targets, ignore_index=-100):
+    return _mean(logits, targets, ignore_index, lambda x: x.log_softmax(dim=0))
+
+
+@cross_entropy_mistake(
+    "Axis 1 is the vocabulary only while logits have two axes. With several texts they have three: "
+    "dim=-1 is always the last.",
+)
+def softmax_over_axis_1(logits, targets, ignore_index=-100):
+    return _mean(logits, targets, ignore_index, lambda x: x.log_softmax(dim=1))
+
+
+@mistake(
+    CROSS_ENTROPY,
+    "A target is missing, and nobody noticed: what belongs together no longer stands together. "
+    "Where the shapes do not fit, raise a ValueError.",
+)
+def no_error(logits, targets, ignore_index=-100):
+    return _mean(logits, targets, ignore_index)
+
+
 # --- bits_per_byte --------------------------------------------------------------------------------
 
 BITS_PER_BYTE = "lib.ngram.bits_per_byte"
 
 
-@mistake(
+def _refuse_no_bytes(loss, n_tokens, n_bytes):
+    if n_bytes <= 0:
+        raise ValueError
+
+
+bits_mistake = functools.partial(
+    either_way,
     BITS_PER_BYTE,
+    also="(And no bytes at all should raise a ValueError.)",
+    refuse=_refuse_no_bytes,
+)
+
+
+@bits_mistake(
     "These are bits per token. A tokenizer with longer tokens would look worse for no reason: "
     "share the bits of the whole text among its bytes.",
 )
@@ -352,32 +473,28 @@ def bits_per_token(loss, n_tokens, n_bytes):
     return loss / math.log(2)
 
 
-@mistake(
-    BITS_PER_BYTE,
+@bits_mistake(
     "These are nats per byte: divide by ln 2 to have bits.",
 )
 def nats_per_byte(loss, n_tokens, n_bytes):
     return loss * n_tokens / n_bytes
 
 
-@mistake(
-    BITS_PER_BYTE,
+@bits_mistake(
     "Tokens and bytes are the wrong way round: the bits of all tokens are shared among the bytes.",
 )
 def upside_down(loss, n_tokens, n_bytes):
     return loss / math.log(2) * n_bytes / n_tokens
 
 
-@mistake(
-    BITS_PER_BYTE,
+@bits_mistake(
     "The nats are multiplied by ln 2. A bit is less than a nat, so there are more of them: divide.",
 )
 def times_ln2(loss, n_tokens, n_bytes):
     return loss * math.log(2) * n_tokens / n_bytes
 
 
-@mistake(
-    BITS_PER_BYTE,
+@bits_mistake(
     "This converts with the logarithm of base 10: log10(2) turns decimal digits into bits. From "
     "nats it is the natural one, math.log(2).",
 )
@@ -385,33 +502,52 @@ def with_log10(loss, n_tokens, n_bytes):
     return loss / math.log10(2) * n_tokens / n_bytes
 
 
-@mistake(
-    BITS_PER_BYTE,
+@bits_mistake(
     "The logarithm is taken of the loss, which is a logarithm already: only divide it by ln 2.",
 )
 def log2_of_loss(loss, n_tokens, n_bytes):
     return math.log2(loss) * n_tokens / n_bytes
 
 
-@mistake(
-    BITS_PER_BYTE,
+@bits_mistake(
     "// drops what is behind the decimal point: use / to share the bits among the bytes.",
 )
 def whole_tokens(loss, n_tokens, n_bytes):
     return loss / math.log(2) * (n_tokens // n_bytes)
 
 
-@mistake(
-    BITS_PER_BYTE,
+@bits_mistake(
     "This is a perplexity: e or 2 to the power of the loss. Bits are the exponent itself.",
 )
 def perplexity(loss, n_tokens, n_bytes):
     return math.exp(loss * n_tokens / n_bytes)
 
 
+@mistake(
+    BITS_PER_BYTE,
+    "With no bytes Python divides by zero. Say what is wrong instead: a ValueError, before "
+    "anything is worked out.",
+)
+def divides_by_zero(loss, n_tokens, n_bytes):
+    return loss / math.log(2) * n_tokens / n_bytes
+
+
 # --- sample ---------------------------------------------------------------------------------------
 
 SAMPLE = "lib.ngram.sample"
+
+
+def _refuse_negative(logits, temperature=1.0, generator=None):
+    if temperature < 0:
+        raise ValueError
+
+
+sample_mistake = functools.partial(
+    either_way,
+    SAMPLE,
+    also="(And a negative temperature should raise a ValueError.)",
+    refuse=_refuse_negative,
+)
 
 
 def _draw(probabilities, generator):
@@ -423,8 +559,7 @@ def _softmax(logits, temperature):
     return (logits.float() / temperature).softmax(dim=-1)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "The logits are multiplied by the temperature. A high temperature must make them more equal: "
     "divide.",
 )
@@ -434,8 +569,7 @@ def multiplied(logits, temperature=1.0, generator=None):
     return _draw((logits.float() * temperature).softmax(dim=-1), generator)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "The temperature has no effect. It must divide the logits before the softmax: probabilities "
     "that are divided and made to sum to 1 again are what they were.",
 )
@@ -445,8 +579,7 @@ def after_softmax(logits, temperature=1.0, generator=None):
     return _draw(logits.float().softmax(dim=-1) / temperature, generator)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "There are two softmaxes: the temperature divides probabilities, which then go through another "
     "softmax and come out nearly equal. Divide the logits.",
 )
@@ -456,8 +589,7 @@ def softmax_twice_(logits, temperature=1.0, generator=None):
     return _draw(_softmax(logits.float().softmax(dim=-1), temperature), generator)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "The likeliest token is taken always. Only temperature 0 asks for that; otherwise draw at "
     "random.",
 )
@@ -465,8 +597,7 @@ def always_argmax(logits, temperature=1.0, generator=None):
     return logits.argmax(dim=-1)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "The generator is ignored: the same seed gives other tokens each time, and nobody can repeat "
     "your result.",
 )
@@ -476,8 +607,7 @@ def generator_ignored(logits, temperature=1.0, generator=None):
     return _draw(_softmax(logits, temperature), None)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "The random numbers are seeded again at every call, so that every call draws the same: leave "
     "the seed to the caller's generator.",
 )
@@ -487,16 +617,14 @@ def seeded_inside(logits, temperature=1.0, generator=None):
     return _draw(_softmax(logits, temperature), torch.Generator().manual_seed(0))
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "Temperature 0 divides by zero. There the likeliest token is taken: logits.argmax(dim=-1).",
 )
 def zero_divides(logits, temperature=1.0, generator=None):
     return _draw(_softmax(logits, temperature), generator)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "All rows share one random number: they rise and fall together. Each row needs one of its own.",
 )
 def one_number_for_all(logits, temperature=1.0, generator=None):
@@ -507,8 +635,7 @@ def one_number_for_all(logits, temperature=1.0, generator=None):
     return below.clamp(max=logits.size(-1) - 1)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "The result keeps an axis of length 1 from torch.multinomial: its shape must be that of the "
     "logits without the last axis.",
 )
@@ -518,8 +645,7 @@ def keeps_an_axis(logits, temperature=1.0, generator=None):
     return _draw(_softmax(logits, temperature), generator)[..., None]
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "The logits are turned into probabilities with exp(x) / sum, without subtracting the largest "
     "first: e to the 180 is too large for a float. Use softmax.",
 )
@@ -530,8 +656,7 @@ def exp_too_large(logits, temperature=1.0, generator=None):
     return _draw(weights / weights.sum(dim=-1, keepdim=True), generator)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "The logits are used as weights as they are. A score below 0 is no probability: softmax first.",
 )
 def logits_as_weights(logits, temperature=1.0, generator=None):
@@ -540,14 +665,44 @@ def logits_as_weights(logits, temperature=1.0, generator=None):
     return _draw(logits.float().clamp(min=0) / temperature, generator)
 
 
-@mistake(
-    SAMPLE,
+@sample_mistake(
     "Every token is equally likely here: the logits never come in.",
 )
 def uniform(logits, temperature=1.0, generator=None):
     if temperature == 0:
         return logits.argmax(dim=-1)
     return _draw(torch.ones_like(logits, dtype=torch.float32), generator)
+
+
+@sample_mistake(
+    "torch.multinomial takes one row or a matrix of rows, and no more axes: flatten those before "
+    "the vocabulary into one, draw, and reshape to logits.shape[:-1].",
+)
+def multinomial_of_three_axes(logits, temperature=1.0, generator=None):
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    return _softmax(logits, temperature).multinomial(1, generator=generator).squeeze(-1)
+
+
+@sample_mistake(
+    "torch.multinomial takes (rows v) and gives (rows 1): flatten the axes before the vocabulary "
+    "into one, draw, and reshape what comes to logits.shape[:-1].",
+)
+def multinomial_as_it_comes(logits, temperature=1.0, generator=None):
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    return _softmax(logits, temperature).multinomial(1, generator=generator)
+
+
+@mistake(
+    SAMPLE,
+    "A negative temperature turns everything upside down, without a word: the least likely comes "
+    "most often. Raise a ValueError.",
+)
+def negative_is_fine(logits, temperature=1.0, generator=None):
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    return _draw(_softmax(logits, temperature), generator)
 
 
 # --- fit_bigram -----------------------------------------------------------------------------------
@@ -700,3 +855,80 @@ def mean_by_row(tokens, vocab_size, steps=15_000, learning_rate=30.0):
     share = _neighbours(tokens, vocab_size)
     rows = share / share.sum(dim=-1, keepdim=True).clamp(min=1e-9)
     return _descend(rows / vocab_size, steps, learning_rate)
+
+
+@mistake(
+    FIT,
+    "Each row is a share of its own here: frequent and rare tokens weigh the same, and the steps "
+    "are far too long. Divide the counts by the number of all pairs.",
+)
+def share_of_row(tokens, vocab_size, steps=15_000, learning_rate=30.0):
+    share = _neighbours(tokens, vocab_size)
+    rows = share / share.sum(dim=-1, keepdim=True).clamp(min=1e-9)
+    return _descend(rows, steps, learning_rate)
+
+
+@mistake(
+    FIT,
+    "The shares sum to 1 already, so .sum() gives the mean over all pairs; .mean() divides by "
+    "v · v once more, and the steps are too short.",
+)
+def mean_of_shares(tokens, vocab_size, steps=15_000, learning_rate=30.0):
+    def loss(share, logits):
+        return -(share * logits.log_softmax(dim=-1)).mean()
+
+    return _descend(_neighbours(tokens, vocab_size), steps, learning_rate, loss=loss)
+
+
+@mistake(
+    FIT,
+    "`table = table - …` makes a new tensor, and its .grad stays None. Change the table that you "
+    "have, under torch.no_grad(): table -= learning_rate * table.grad.",
+)
+def new_table_each_step(tokens, vocab_size, steps=15_000, learning_rate=30.0):
+    share = _neighbours(tokens, vocab_size)
+    table = torch.zeros_like(share, requires_grad=True)
+    for _ in range(steps):
+        _cross_entropy(share, table).backward()
+        table = table - learning_rate * table.grad
+    return table.detach()
+
+
+@mistake(
+    FIT,
+    "Under torch.no_grad(), `table = table - …` makes a new tensor that needs no gradient, so the "
+    "next step has none. Change the table that you have: table -= ….",
+)
+def new_table_without_gradient(tokens, vocab_size, steps=15_000, learning_rate=30.0):
+    share = _neighbours(tokens, vocab_size)
+    table = torch.zeros_like(share, requires_grad=True)
+    for _ in range(steps):
+        _cross_entropy(share, table).backward()
+        with torch.no_grad():
+            table = table - learning_rate * table.grad
+    return table.detach()
+
+
+@mistake(
+    FIT,
+    "The step itself is no part of what is differentiated: move the table inside "
+    "`with torch.no_grad():`.",
+)
+def step_with_gradient(tokens, vocab_size, steps=15_000, learning_rate=30.0):
+    share = _neighbours(tokens, vocab_size)
+    table = torch.zeros_like(share, requires_grad=True)
+    for _ in range(steps):
+        _cross_entropy(share, table).backward()
+        table -= learning_rate * table.grad
+        table.grad = None
+    return table.detach()
+
+
+@mistake(
+    FIT,
+    "These are the logarithms of the counts, where the steps would end. Begin with zeros, and move "
+    "`steps` times against the gradient.",
+)
+def only_counted(tokens, vocab_size, steps=15_000, learning_rate=30.0):
+    counts = _neighbours(tokens, vocab_size) * (len(tokens) - 1)
+    return torch.stack([_share(row, 0.0) for row in counts]).log()
