@@ -49,9 +49,9 @@ clean:
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 
 .venv/.lab: .venv/bin/python pyproject.toml constraints.txt
-	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[lab]'
+	@$(BIN)/python -m pip install -qq $(PIP_ARGS) --constraint constraints.txt --editable '.[lab]'
 	@touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
-	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq $(PIP_ARGS) --constraint constraints.txt --editable '.[dev]'
 	@touch $@ .venv/.lab
