@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -146,12 +145,10 @@ def test_constraints_pin_what_pyproject_asks_for() -> None:
 
 
 def test_no_left_over_marks() -> None:
-    marks = re.compile(r"\b(TODO|FIXME|XXX)\b")
+    marks = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" * 3]) + r")\b")
     for file in FILES:
         path = ROOT / file
         if path.suffix in {".py", ".md", ".toml", ".yml"} and path.exists():
-            if path == Path(__file__).resolve():
-                continue
             assert not marks.search(path.read_text(encoding="utf-8")), file
 
 
