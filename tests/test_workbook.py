@@ -386,34 +386,42 @@ def test_progress_shows_it(book) -> None:
     assert python(code).stdout.split() == ["1", "True", "True"]
 
 
-def test_right_but_slow_is_kept_out_and_still_earns_its_mark(book, tmp_path) -> None:
-    cell = tmp_path / "cell.py"
-    cell.write_text(
-        textwrap.dedent(
-            """
-            import time
-            import torch
-            import lib.attention
-            from lib.course import exercise, grade
+SLOW = """\
+import time
+import torch
+import lib.attention
+from lib.course import exercise, grade
 
-            @exercise("lib.attention.causal_mask")
-            def causal_mask(n_query, n_key=None, device=None):
-                time.sleep(0.02 if n_query > 100 else 0)
-                n_key = n_query if n_key is None else n_key
-                if n_key < n_query:
-                    raise ValueError("too few keys")
-                whole = torch.ones(n_query, n_key, dtype=torch.bool, device=device)
-                return whole.tril(n_key - n_query)
+@exercise("lib.attention.causal_mask")
+def causal_mask(n_query, n_key=None, device=None):
+    time.sleep(0.02 if n_query > 100 else 0)
+    n_key = n_query if n_key is None else n_key
+    if n_key < n_query:
+        raise ValueError("too few keys")
+    whole = torch.ones(n_query, n_key, dtype=torch.bool, device=device)
+    return whole.tril(n_key - n_query)
 
-            start = time.perf_counter()
-            causal_mask(512)
-            print(time.perf_counter() - start < 0.015, grade(causal_mask))
-            print(lib.attention.causal_mask.__module__)
-            """
-        )
-    )
-    run = subprocess.run(
+"""
+
+
+def run_slow(folder: Path, then: str) -> subprocess.CompletedProcess[str]:
+    """Pass an exercise with a right but slow function, then go on."""
+    cell = folder / "cell.py"
+    cell.write_text(SLOW + textwrap.dedent(then))
+    return subprocess.run(
         [sys.executable, str(cell)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+
+
+def test_right_but_slow_is_kept_out_and_still_earns_its_mark(book, tmp_path) -> None:
+    run = run_slow(
+        tmp_path,
+        """
+        start = time.perf_counter()
+        causal_mask(512)
+        print(time.perf_counter() - start < 0.015, grade(causal_mask))
+        print(lib.attention.causal_mask.__module__)
+        """,
     )
     said, *rest = run.stdout.splitlines()
     assert re.match(r"✓ 7/7 causal_mask · right, but \d+ × slower than the reference", said), said
@@ -448,30 +456,7 @@ def test_a_lessons_own_exercise_is_kept_too(book) -> None:
 def test_a_slow_answer_never_takes_the_place_of_a_quick_one(book, tmp_path) -> None:
     path = keep()
     before = path.read_text()
-    cell = tmp_path / "cell.py"
-    cell.write_text(
-        textwrap.dedent(
-            """
-            import time
-            import torch
-            from lib.course import exercise
-
-            @exercise("lib.attention.causal_mask")
-            def causal_mask(n_query, n_key=None, device=None):
-                time.sleep(0.02 if n_query > 100 else 0)
-                n_key = n_query if n_key is None else n_key
-                if n_key < n_query:
-                    raise ValueError("too few keys")
-                whole = torch.ones(n_query, n_key, dtype=torch.bool, device=device)
-                return whole.tril(n_key - n_query)
-
-            print(causal_mask.__module__)
-            """
-        )
-    )
-    run = subprocess.run(
-        [sys.executable, str(cell)], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    run = run_slow(tmp_path, "print(causal_mask.__module__)")
     said, module = run.stdout.splitlines()
     assert "slower than the one you passed before, which stays in its place" in said
     assert module == "workbook.attention.causal_mask"

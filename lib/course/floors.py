@@ -54,11 +54,6 @@ def is_built(floor: str) -> bool:
     return (ROOT / "lib" / f"{floor}.py").exists() or (ROOT / "lib" / floor).is_dir()
 
 
-def lesson_of(floor: str) -> str:
-    """The slug of the lesson that builds `floor`."""
-    return next(slug for slug, floors in LESSONS.items() if floor in floors)
-
-
 def source_of(slug: str) -> Path | None:
     """The percent script of a lesson, or None while it is still to come."""
     found = sorted((ROOT / "lessons" / "source").glob(f"[0-9][0-9]_{slug}.py"))
