@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lib.checkpoint import read_card, shipped
 from lib.course.floors import ROOT
 from lib.course.lints import floors_used, lint_notebooks, lint_source
 from lib.course.render import render
@@ -58,20 +59,32 @@ def write(path: Path, text: str) -> None:
 
 
 def digest(path: Path, solved: Any) -> str:
-    """What a solution's outputs depend on: its cells, and the code of the floors it uses.
+    """What a solution's outputs depend on: its cells, the code of the floors it uses, and the
+    checkpoints it reads.
 
     Comments and docstrings of `lib` do not count, nor does `lib.course`, whose words the tests
     compare with the stored ones.
     """
     parts = [_essentials(cell) for cell in solved["cells"]]
-    code = []
+    code: list[Any] = []
     for floor in sorted(floors_used(path) - {"course"}):
         single = ROOT / "lib" / f"{floor}.py"
         package = ROOT / "lib" / floor
         files = [single] if single.exists() else sorted(package.rglob("*.py"))
+        if floor == "corpora":
+            files = [file for file in files if _is_read(file.stem, parts)]
         for file in files:
             code.append(_bare(file.read_text(encoding="utf-8")))
+    read = {name for part in parts for name in re.findall(r'shipped\("(\w+)"\)', part[2])}
+    code += [read_card(shipped(name))["files"] for name in sorted(read)]
     return hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:16]
+
+
+def _is_read(module: str, cells: list[tuple[str, str, str, list[str]]]) -> bool:
+    """Whether a module of `lib.corpora` serves all, or a corpus that a cell reads."""
+    name = module.lstrip("_").split("_")[0]
+    texts = " ".join(cell[2] for cell in cells)
+    return name in ("init", "base") or f'"{name}"' in texts or f"corpora.{name}" in texts
 
 
 def _bare(text: str) -> str:

@@ -73,7 +73,7 @@ def peak(who: str) -> float:
     return float(run.stdout)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
     reference, text = read("python", split="all").text(), a_long_text()
     row = "{:<46} {:>12} {:>12}   {}".format
