@@ -22,8 +22,8 @@
 # cell after the other with *Shift + Enter*. (The first is folded away, and does nothing on your
 # own machine.)
 #
-# **What is here today:** lessons 00 to 03, from the first byte to attention. **What is still to
-# come:** lessons 04 to 14. When they are here, this page will open with the finished assistant:
+# **What is here today:** lessons 00 to 04, from the first byte to a transformer. **What is still
+# to come:** lessons 05 to 14. When they are here, this page will open with the finished assistant:
 # a chat, a switch that makes it think first, and a detector that tells its texts from yours.
 # Until then it opens with what works already.
 
@@ -168,7 +168,7 @@ explore(draw_guess, alt=alt_of_guess, beginning="Once upon a time", seed=range(2
 # | 01 tokenization | text to numbers, and back | `tokenizer` | **here** |
 # | 02 language models | counting, sampling, how good a guess is | `ngram` | **here** |
 # | 03 attention | how a token looks back | `attention` | **here** |
-# | 04 transformer | the model behind every assistant of today | `transformer` | to come |
+# | 04 transformer | the model behind every assistant of today | `transformer` | **here** |
 # | 05 pretraining | how it learns from text | `optim`, `training` | to come |
 # | 06 generation | how it writes, and quickly | `generation` | to come |
 # | 07 supervised fine-tuning | from text to conversation | `chat`, `sft` | to come |

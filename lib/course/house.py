@@ -50,7 +50,7 @@ def survey(lesson: str | None = None) -> list[Floor]:
         title = (path.stem[:2] if path else "··") + " " + slug.replace("_", " ")
         for module in modules or ([slug] if load_group(slug) else []):
             rooms = []
-            if below and (module == slug or is_built(module)):
+            if below and path is not None and (module == slug or is_built(module)):
                 for entry in load_group(module):
                     if entry.local:
                         mine = is_on() and path_of(entry.name).exists()
