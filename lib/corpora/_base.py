@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
 
 SPLITS = ("train", "held_out", "all")
 """The ways to take a corpus: nine tenths of its documents, the other tenth, or all."""
@@ -39,6 +41,49 @@ def is_held_out(key: str) -> bool:
     return int.from_bytes(digest[:8], "big") % 10 == 0
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a reader asks a source for."""
+
+    part: str
+    path: str | Path | None = None
+    split: str = "train"
+    size: int | None = None
+    seed: int = 0
+
+
+class MadeDocuments(Sequence[Document]):
+    """Documents that are made when they are read: none is kept.
+
+    A source that gives these has seen to the split itself.
+    """
+
+    def __init__(self, size: int, make: Callable[[int], Document]) -> None:
+        """
+        Args:
+            size: how many there are.
+            make: the document of a number from 0 to size − 1.
+        """
+        self._numbers, self._make = range(size), make
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Document: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Document]: ...
+
+    def __getitem__(self, index: int | slice) -> Document | list[Document]:
+        if isinstance(index, slice):
+            return [self._make(number) for number in self._numbers[index]]
+        return self._make(self._numbers[index])
+
+    def __iter__(self) -> Iterator[Document]:
+        return map(self._make, self._numbers)
+
+
 class Corpus:
     """Documents to read, one string each. Iterating starts from the first one every time.
 
@@ -49,25 +94,36 @@ class Corpus:
     """
 
     def __init__(
-        self, name: str, part: str, split: str, documents: list[Document], origin: str
+        self,
+        name: str,
+        part: str,
+        split: str,
+        documents: Sequence[Document],
+        origin: str,
+        size: int | None = None,
     ) -> None:
         """
         Args:
             name: as the attribute.
             part: as the attribute.
             split: as the attribute.
-            documents: all documents, of both splits.
+            documents: all documents, of both splits; or `MadeDocuments`, which are of this split.
             origin: where they come from, in words.
+            size: keep at most so many documents, the first ones.
 
         Raises:
             CorpusError: the split holds no document.
         """
         self.name, self.part, self.split, self.origin = name, part, split, origin
-        self.documents = [
-            document
-            for document in documents
-            if split == "all" or is_held_out(document.key) == (split == "held_out")
-        ]
+        self.documents: Sequence[Document]
+        if isinstance(documents, MadeDocuments):
+            self.documents = documents
+        else:
+            self.documents = [
+                document
+                for document in documents
+                if split == "all" or is_held_out(document.key) == (split == "held_out")
+            ][:size]
         if not self.documents:
             raise CorpusError(
                 f"the split {split!r} of {origin} is empty: of {len(documents)} documents one in "
