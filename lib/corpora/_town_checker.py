@@ -6,14 +6,15 @@ contradict what was told before. What has not been told is open: the first menti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lib.corpora._town_lexicon import NAMES
-from lib.corpora._town_reader import Clause, Noun, Reading, read_sentence, sentences_of, words_of
+from lib.corpora._town_reader import TIMES, Clause, Noun, Reading, read_sentence, sentences_of, words_of
 from lib.corpora._town_state import COLOURS, METALS, Contradiction, Item, Somebody, State
 from lib.corpora._town_verbs import VERBS
-from lib.corpora._town_words import KINDS, PLACES, THINGS
+from lib.corpora._town_words import KINDS, PLACES, THINGS, WEATHERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,9 @@ class Mind:
     def __init__(self, story: Following) -> None:
         self.story, self.state = story, story.state
         self.back = self.sudden = False
+        self.speaker: Somebody | None = None  # who spoke last
+        self.spoke = -9  # in which sentence
+        self.favours: list[tuple[Somebody, Somebody | None, int]] = []  # who helped whom, and when
 
     def note(self, verb: str, who: Somebody | None, item: Item | None = None,
              whom: Somebody | None = None, place: str = "") -> None:  # fmt: skip
@@ -131,8 +135,10 @@ class Mind:
             self.speech(reading)
 
     def speech(self, reading: Reading) -> None:
-        """Names in direct speech are known, and nobody speaks to themselves."""
+        """Names in direct speech are known, and nobody speaks, answers or gives thanks to themselves."""
         state = self.state
+        if reading.clauses and state.subject is not None:
+            self.answer(reading, state.subject)
         for quote in reading.quotes:
             tokens = words_of(quote)
             for at, token in enumerate(tokens):
@@ -148,6 +154,20 @@ class Mind:
                     if who is state.subject:
                         raise Contradiction(f"{token} speaks to {'her' if who.female else 'him'}self")
                     state.together(state.subject, who)
+
+    def answer(self, reading: Reading, who: Somebody) -> None:
+        """An answer comes from the other one; thanks go to somebody else."""
+        now, first = self.state.now, reading.quotes[0].lower()
+        opening = re.split(r"[.,!?]", first)[0].strip()
+        verb = next((c.verb for c in reading.clauses if c.quote), "")
+        again = self.speaker is who and now - self.spoke <= 1
+        if again and (opening in _ANSWERS or verb in ("answer", "reply")):
+            raise Contradiction(f"{who.name} answers {'her' if who.female else 'him'}self")
+        done = any(one is who and now - when <= 1 for one, _, when in self.favours)
+        got = any(other is who and now - when <= 2 for _, other, when in self.favours)
+        if opening in _THANKS and (again or done and not got):
+            raise Contradiction(f"{who.name} gives thanks for what {'she' if who.female else 'he'} did")
+        self.speaker, self.spoke = who, now
 
     # --- clauses ----------------------------------------------------------------------------------
 
@@ -181,12 +201,19 @@ class Mind:
         who: tuple[Somebody, ...] = ()
         if subject is not None:
             state.acting = None
+            if subject.owner is not None and subject.owner.sort == "name":
+                state.person(subject.owner)
             who = state.person(subject, True)
             self.beside(subject, who)
+            if len(who) == 1 and clause.form == "ing" and not who[0].place and state.subject is not None:
+                who[0].place = state.subject.place  # "Otto was counting eggs": here, where we are
         state.acting = who[0] if len(who) == 1 else None
         groups = VERBS.get(clause.verb, ())
         for noun in (*clause.objects, *(n for _, n in clause.preps)):
             self.mentioned(noun)
+        for (prep, noun), (at, place) in zip(clause.preps, clause.preps[1:]):
+            if prep == "to" and noun.introduces and at in ("at", "in", "on", "by") and place.head in PLACES:
+                self.at(state.people[noun.head], place.head)  # "to her friend Tom at the mill"
         if who:
             for one in who:
                 if one.asleep and clause.verb not in ("wake", "sleep", "lie", "be", "dream", "open", "have") and not unreal:
@@ -224,6 +251,8 @@ class Mind:
         if noun.place is not None and noun.place.head in PLACES:
             for one in people:
                 self.at(one, noun.place.head)
+                if self.state.now == 0:
+                    one.home = one.home or noun.place.head
 
     def at(self, one: Somebody, place: str) -> None:
         """Somebody is at a place, without having gone there."""
@@ -234,6 +263,12 @@ class Mind:
     def times(self, clause: Clause) -> None:
         """The time of day only goes on, until another day begins."""
         state = self.state
+        for _, noun in clause.preps:
+            if noun.head in TIMES:
+                for look in noun.looks:
+                    state.weather = _DAYS.get(look, state.weather)
+            elif not state.weather and noun.head in ("rain", "fog", "mist", "snow", "sunshine"):
+                state.weather = _SKY_NOUNS.get(noun.head, "sunny")
         for words in clause.adverbs:
             parts = words.split()
             if words in _LATER or "next" in parts or "day" in parts and "that" in parts:
@@ -246,6 +281,8 @@ class Mind:
             ):  # fmt: skip
                 if "hour" not in parts and "moment" not in parts:
                     state.hour, state.weather = 0, state.weather if words.startswith("one ") else ""
+            for part in parts[1:-1]:
+                state.weather = _DAYS.get(part, state.weather)
             hour = _HOURS.get(parts[-1])
             if hour and parts[0] in ("that", "this", "the", "same"):
                 if hour < state.hour and "next" not in parts:
@@ -258,11 +295,15 @@ class Mind:
         state = self.state
         for prep, noun in clause.preps:
             if noun.head in PLACES and prep in ("at", "in", "on", "by", "near", "inside") and not unreal:
-                for one in who:
+                for one in who if clause.verb == "be" else ():
                     self.at(one, noun.head)
         for one in who:
             if clause.verb == "be" and not clause.negated:
                 self._is(one, clause)
+        if subject is not None and subject.head in ("home", "house", "bed") and subject.owner is not None:
+            for one in state.person(subject.owner):
+                self.home(one, clause)
+            return
         if who or subject is None:
             return
         item = state.item(subject, not unreal)
@@ -273,6 +314,15 @@ class Mind:
             words.add({"lock": "locked", "break": "broken", "lose": "lost", "go": "gone"}.get(clause.verb, ""))
         if not clause.negated and not unreal:
             self._thing_is(item, words, clause)
+
+    def home(self, one: Somebody, clause: Clause) -> None:
+        """Where somebody lives: one place only."""
+        place = next((n.head for _, n in clause.preps if n.head in PLACES), "")
+        if place:
+            if one.home and one.home != place:
+                raise Contradiction(f"{one.name} lives {PLACES[one.home].at} the {one.home}")
+            one.home = place
+            one.place = one.place or place
 
     def _is(self, one: Somebody, clause: Clause) -> None:
         """ "She was a fox", "he was asleep"."""
@@ -332,6 +382,10 @@ class Mind:
         state, verb = self.state, clause.verb
         sky = ""
         if subject.head == "it":
+            for noun in clause.objects:
+                if verb == "be" and noun.head in TIMES and noun.looks and noun.looks[0] in _DAYS:
+                    state.weather = _DAYS[noun.looks[0]]
+                    return
             words = {verb, *clause.looks, *(c.verb for _, c in clause.inner)}
             sky = next((s for s, w in _SKY_WORDS.items() if w & words), "")
         elif subject.head in _SKY_NOUNS:
@@ -387,6 +441,9 @@ class Mind:
                 raise Contradiction(f"{one.name} cannot do that to {'her' if one.female else 'him'}self")
         if dealt and one is not None and dealt[0] is not one:
             state.partner = dealt[0]
+        helps = clause.verb in _HELPS or clause.verb == "show" and any(n.head == "way" for n in clause.objects)
+        if one is not None and dealt and helps and not unreal:
+            self.favours.append((one, dealt[0], state.now))
         for group in groups:
             handler = _HANDLERS.get(group)
             if handler is not None:
@@ -403,7 +460,7 @@ class Mind:
         )
         if item is None:
             return
-        if set(VERBS.get(clause.verb, ())) & _ALIVE_ONLY:
+        if subject.sort == "thing" and set(VERBS.get(clause.verb, ())) & _ALIVE_ONLY:
             raise Contradiction(f"{item} cannot {clause.verb}")
         if clause.verb in ("break", "crack", "snap", "tear", "shatter"):
             self._breaks(item)
@@ -506,6 +563,7 @@ class Mind:
         if item.shared:
             raise Contradiction(f"{item} is shared out already")
         item.holder, item.place = receiver, ""
+        self.favours.append((giver, receiver, state.now))
         if clause.verb == "give" and not self.back:
             item.owner = receiver
         self.note("return" if self.back or clause.verb == "return" else clause.verb, giver, item, receiver)
@@ -516,7 +574,10 @@ class Mind:
             return
         taker = who[0]
         item = state.item(clause.objects[0], not unreal, lambda x: x.holder is not taker)
-        if item is None or unreal or clause.perfect:
+        if item is None or unreal:
+            return
+        if clause.perfect:
+            item.holder = item.holder or taker
             return
         source = next((p for prep, n in clause.preps if prep == "from" for p in state.person(n)), None)
         deal = "in return" in clause.adverbs or clause.verb in ("receive", "get", "borrow", "accept", "steal", "snatch", "collect")
@@ -787,18 +848,18 @@ class Mind:
     def lives(self, clause: Clause, who: tuple[Somebody, ...], unreal: bool) -> None:
         if clause.verb not in ("live", "work") or unreal:
             return
-        place = next((n.head for p, n in clause.preps if n.head in PLACES), "")
         for one in who:
-            if place and clause.verb == "live":
-                if one.home and one.home != place:
-                    raise Contradiction(f"{one.name} lives {PLACES[one.home].at} the {one.home}")
-                one.home = place
-            one.place = one.place or place
+            if clause.verb == "live":
+                self.home(one, clause)
+            elif place := next((n.head for p, n in clause.preps if n.head in PLACES), ""):
+                one.place = one.place or place
 
     def uses(self, clause: Clause, who: tuple[Somebody, ...], unreal: bool) -> None:
         if unreal or len(who) != 1 or not clause.objects:
             return
         item = self.state.item(clause.objects[0], True, lambda x: x.holder is who[0])
+        if item is not None and clause.objects[0].det in ("a", "an") and item.holder is None:
+            item.holder = who[0]
         if item is not None:
             self.state.near(who[0], item)
             if item.holder is not None and item.holder is not who[0] and clause.verb == "use":
@@ -827,13 +888,13 @@ def _agree(one: str, two: str) -> bool:
     return one == two or frozenset((one, two)) not in _CLASH
 
 
-_CLASH = {
-    frozenset(pair) for pair in (
-        ("sunny", "rainy"), ("sunny", "snowy"), ("sunny", "foggy"), ("rainy", "snowy"),
-        ("rainy", "foggy"), ("snowy", "foggy"), ("windy", "foggy"),
-    )
-}  # fmt: skip
+_CLASH = {frozenset(pair) for pair in (("sunny", "rainy"), ("sunny", "foggy"), ("rainy", "snowy"))}
+_DAYS = {look: weather.name for weather in WEATHERS.values() for look in weather.mornings if look not in ("white", "grey")}
 _LATER = {"from that day on", "from then on", "ever since", "ever after", "later"}
+_ANSWERS = {"yes", "no", "of course", "certainly", "certainly not", "gladly", "why not", "with pleasure", "not today",
+            "never", "oh no", "no no", "never mind", "it is all right"}  # fmt: skip
+_THANKS = {"thank you", "many thanks", "thank you so much", "thank you very much", "oh", "thanks"}
+_HELPS = {"free", "wrap", "lead", "feed", "rescue", "help", "mend", "repair", "fix"}
 _SUDDEN = {"suddenly", "then", "later", "soon", "now", "just then", "all at once", "at last", "but then"}
 _SKY_WORDS = {
     "rainy": {"rain", "rainy", "drizzly"}, "snowy": {"snow", "snowy"}, "sunny": {"sunny"},

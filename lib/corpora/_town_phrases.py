@@ -97,7 +97,8 @@ def hero(t: Teller, e: Event) -> list[Clause]:
             clauses.append(part(e, lambda: f"{t.sub(who)} lived {t.at(e.place)}{family}"))
     if not joined and t.maybe(0.7):
         known = t.pick(("", "all the neighbours knew that ", "it was no secret that ", "people said that ",
-                        f"everyone {t.at(e.place)} knew that ", "it is true that "))  # fmt: skip
+                        f"everyone {t.at(e.place)} knew that ", "it is true that ")
+                       if way < 0.85 else ("",))  # fmt: skip
         clauses.append(part(e, lambda: f"{known}{t.sub(who)} {habit}"))
     return clauses
 
@@ -105,7 +106,8 @@ def hero(t: Teller, e: Event) -> list[Clause]:
 def flavour(t: Teller, e: Event, clauses: list[Clause]) -> None:
     """What may stand before or after: a manner, the weather."""
     first, last = clauses[0], clauses[-1]
-    if first.verb and not (first.link or first.tail or e.extra) and e.kind in _FRONTS and t.maybe(0.3):
+    plain = not (first.link or first.tail or e.extra or t.theme == "race")
+    if first.verb and plain and e.kind in _FRONTS and t.maybe(0.3):
         low = e.kind == "go" and t.mood in ("sad", "sorry", "worried", "afraid", "cross", "lonely")
         first.front = t.pick(_LOW if low else _FRONTS[e.kind])
     dark = t.theme == "night"
@@ -135,7 +137,7 @@ _FRONTS = {
     "thank": ("with shining eyes, ", "from the heart, "),
     "free": ("with great care, ", "bit by bit, ", "with all possible strength, "),
 }  # fmt: skip
-_IN_WEATHER = ("go", "search", "find", "work", "use", "meet", "rest", "take")
+_IN_WEATHER = ("go", "search", "find", "work", "use", "meet", "rest")
 _AIR = {
     "sunny": ("in the sunshine", "under the blue sky", "in the warm sun", "in the bright light"),
     "windy": ("in the wind", "against the wind", "in the fresh breeze", "in spite of the wind"),
@@ -153,7 +155,8 @@ _NIGHTS = {"sunny": ("warm", "clear", "moonlit"), "windy": ("windy", "stormy"), 
 def flavour(t: Teller, e: Event, clauses: list[Clause]) -> None:
     """What may stand before or after: a manner, the weather."""
     first, last = clauses[0], clauses[-1]
-    if first.verb and not (first.link or first.tail or e.extra) and e.kind in _FRONTS and t.maybe(0.3):
+    plain = not (first.link or first.tail or e.extra or t.theme == "race")
+    if first.verb and plain and e.kind in _FRONTS and t.maybe(0.3):
         low = e.kind == "go" and t.mood in ("sad", "sorry", "worried", "afraid", "cross", "lonely")
         first.front = t.pick(_LOW if low else _FRONTS[e.kind])
     dark = t.theme == "night"
@@ -183,7 +186,7 @@ _FRONTS = {
     "thank": ("with shining eyes, ", "from the heart, "),
     "free": ("with great care, ", "bit by bit, ", "with all possible strength, "),
 }  # fmt: skip
-_IN_WEATHER = ("go", "search", "find", "work", "use", "meet", "rest", "take")
+_IN_WEATHER = ("go", "search", "find", "work", "use", "meet", "rest")
 _AIR = {
     "sunny": ("in the sunshine", "under the blue sky", "in the warm sun", "in the bright light"),
     "windy": ("in the wind", "against the wind", "in the fresh breeze", "in spite of the wind"),
@@ -200,14 +203,14 @@ def day(t: Teller, e: Event) -> list[Clause]:
     mornings = _NIGHTS[e.note] if night else weather.mornings
     when = "night" if night else t.pick(("morning", "day", "morning", "afternoon"))
     if t.maybe(0.6):
-        words = f"one {t.pick(weather.mornings)} {when}, "
+        words = f"one {t.pick(mornings)} {when}, "
         if t.maybe(0.2):
-            words = f"then, on {a(t.pick(weather.mornings))} {when}, "
+            words = f"then, on {a(t.pick(mornings))} {when}, "
         return [Clause((e.index,), text=lambda: words, link="open", scene=True)]
     if t.maybe(0.4) or night:
-        state = part(e, lambda: f"it was {a(t.pick(weather.mornings))} {when}", role="scene")
+        state = part(e, lambda: f"it was {a(t.pick(mornings))} {when}", role="scene")
         return [state] if t.maybe(0.5) or night else [
-            part(e, lambda: f"it was {a(t.pick(weather.mornings))} {when}, and {t.pick(weather.states[1:])}",
+            part(e, lambda: f"it was {a(t.pick(mornings))} {when}, and {t.pick(weather.states[1:])}",
                  role="scene")]  # fmt: skip
     if t.maybe(0.7):
         words = f"one {when}, when {t.pick(weather.states)}, "
@@ -310,7 +313,7 @@ def go(t: Teller, e: Event) -> list[Clause]:
 
         if whom:
             return [part(e, lambda: f"{t.pair(who, whom)} {home('past')} together", role="move")]
-        return [act(e, home, scene=True, role="move", tail=manner)]
+        return [act(e, home, scene=t.maybe(0.4), role="move", tail=manner)]
     if whom and e.note == "lead":
         return [act(e, lambda f: f"{v('lead', f)} {t.obj(whom)} {t.pick(('all the way', 'back'))} to {t.to(place)}", scene=True, role="move", tail=manner)]  # noqa: E501
     if whom:
@@ -338,10 +341,18 @@ def go(t: Teller, e: Event) -> list[Clause]:
 
 def sight(t: Teller, e: Event) -> list[Clause]:
     """Now and then, what there is to see."""
-    if not t.maybe(0.28):
+    scenes = PLACES[e.place].scenes
+    if t.weather in ("snowy", "cold"):
+        scenes = tuple(words for words in scenes if not _SUMMER & set(words.split()))
+    if not t.maybe(0.28) or not scenes:
         return []
-    start = ""
-    return [part(e, lambda: f"{start}{t.scene(e.place)}", role="scene")]
+    return [part(e, lambda: t.pick(scenes), role="scene")]
+
+
+_SUMMER = set(
+    """dragonflies bees butterflies wasps crickets frogs swallows larks blossoms fruit lilies daisies clover corn
+    beans reeds splashed sparkled fish ripples heron flies""".split()
+)
 
 
 _PATHS = ("along the river", "across the fields", "down the lane", "past the church",
@@ -358,6 +369,8 @@ def meet(t: Teller, e: Event) -> list[Clause]:
     assert who and whom
     doing = v(e.note, "ing")
     way = t.chance.random()
+    if e.index and t.events[e.index - 1].kind != "go":
+        way *= 0.72
     if way < 0.22:
         return [part(e, lambda: f"{t.named_as(whom)} was {t.pick(('', 'just ', 'busy '))}{doing}")]
     if way < 0.4:
@@ -426,7 +439,7 @@ def search(t: Teller, e: Event) -> list[Clause]:
     only = t.pick(_ONLY)
     if t.maybe(0.3):
         they = "they" if thing.plural else "it"
-        words = t.pick((f"where can {they} be?", f"where did I leave {'them' if thing.plural else 'it'}?",
+        words = t.pick((f"where can {they} be?", "it is always the last place that one looks.",
                         f"{they} must be somewhere.", "this is very strange.", "oh dear, oh dear!",
                         f"if only I had looked after {'them' if thing.plural else 'it'} better!"))  # fmt: skip
         return [act(e, lambda f: f"{v('search', f)} {t.pick(_HARD)} and {v('look', f)} even {spot}"),
@@ -475,9 +488,9 @@ def find(t: Teller, e: Event) -> list[Clause]:
 def take(t: Teller, e: Event) -> list[Clause]:
     thing = e.thing
     assert thing
-    verb = t.pick(("pick {} up", "take {}", "take {} home in mind", "grab {}", "pick up {}"))
-    if "mind" in verb:
-        verb = "take {}"
+    verb = t.pick(("pick {} up", "take {}", "grab {}", "pick up {}"))
+    if e.note == "fetch":
+        return [act(e, lambda f: f"{v('fetch', f)} {t.thing(thing, it=False)}")]
 
     def said(f: str) -> str:
         words = t.thing(thing)
@@ -803,7 +816,7 @@ def here(words: str) -> str:
 def owner(t: Teller, e: Event) -> list[Clause]:
     who, thing = e.who, e.thing
     assert who and thing
-    way = t.chance.random()
+    way = t.chance.random() * (0.7 if e.index < 3 else 1)
     hero_ = t.people[0]
     one = f"{thing.look} {thing.noun}"
     if way < 0.4:

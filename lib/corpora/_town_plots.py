@@ -37,6 +37,7 @@ _OWNED = tuple(n for n, t in THINGS.items() if t.group in ("toy", "tool", "wear"
 _LIGHT = ("kite", "hat", "scarf", "cap", "ribbon", "feather", "balloon", "letter", "picture",
           "map", "card", "shawl", "umbrella", "apron")  # fmt: skip
 _SHINY = ("ring", "coin", "bell", "button", "medal", "spoon", "brooch", "necklace", "whistle")
+_USED = ("old", "rusty", "torn", "patched", "yellow", "strange")
 _BOXES = ("box", "chest", "trunk")
 _FRAGILE = ("kite", "drum", "whistle", "lantern", "flute", "puppet", "sled", "wagon", "umbrella",
             "mirror", "cup", "jar", "broom", "rake", "ladder", "lamp", "hoop", "net", "mask")  # fmt: skip
@@ -102,16 +103,22 @@ class Plot(World):
         self.place[someone] = place or home
         return someone
 
-    def thing(self, noun: str, owner: Person | None = None) -> Thing:
-        """Something new, held by its owner if it has one."""
+    def thing(self, noun: str, owner: Person | None = None, fresh: bool = False) -> Thing:
+        """Something new, held by its owner if it has one; `fresh` if it was made just now."""
         chance = self.chance
         entry = THINGS[noun]
-        look = chance.pick(entry.looks)
+        looks = tuple(look for look in entry.looks if not (fresh and look in _USED)) or entry.looks
+        look = chance.pick(looks)
         thing = Thing(noun, look, entry.group, entry.plural, owner)
         self.things.append(thing)
         if owner:
             self.holder[thing] = owner
         return thing
+
+    def spot(self, place: str, thing: Thing) -> str:
+        """Where at a place a thing lies; never "under the lamp" for the lamp."""
+        spots = PLACES[place].spots
+        return self.chance.pick(tuple(spot for spot in spots if thing.noun not in spot) or spots)
 
     def other_noun(self, nouns: tuple[str, ...]) -> str:
         """A noun that no thing of the story has yet."""
@@ -204,7 +211,7 @@ class Plot(World):
 
     def obtain_lost(self, who: Person, thing: Thing, want: Event, place: str, how: str) -> None:
         """Look for it, ask for it, find it where it is."""
-        spot = self.chance.pick(PLACES[place].spots)
+        spot = self.spot(place, thing)
         self.lies[thing] = place
         if self.chance.maybe(0.6):
             here = self.place[who]

@@ -112,6 +112,8 @@ def _goes_on(rest: str, mark: str) -> bool:
     if who >= len(words):
         return False
     verbs = VERB_FORMS.get(words[who].strip(",."), ())
+    if words[who].endswith(","):
+        return False  # '"Oh!" Mia said, "..."' begins anew
     return any(form == "past" and ("say" in VERBS.get(base, ()) or base in ("ask", "think")) for base, form in verbs)
 
 
@@ -211,9 +213,15 @@ class Parser:
         if self.word(i + 1) == "," and self.word(i + 2) in ("the", "a", "an"):
             for j, what in self._with_det(i + 2, self.low[i + 2], None):
                 if self.word(j) == "," or j >= self.n or self.tag(j, "prep") or self.word(j) in ".!?":
-                    who = Noun("name", word, kind=what.head, introduces=True, looks=what.looks,
-                               place=what.place, prep=what.prep)  # fmt: skip
-                    yield j + (self.word(j) == ","), who
+                    at = what.place
+                    end = j
+                    if at is None and self.word(j) in _PLACE_PREPS:
+                        end, at = next(((k, p) for k, p in self.single(j + 1) if p.head in PLACES), (j, None))
+                    who = Noun("name", word, kind=what.head, introduces=True, looks=what.looks, place=at)
+                    if self.word(end) == "," and self.word(end + 1) == "who":
+                        for stop, clauses in self.verb_phrases(end + 2, who):
+                            yield stop + (self.word(stop) == ","), _with(who, tuple(clauses))
+                    yield end + (self.word(end) == ","), who
         yield from self._post(i + 1, Noun("name", word))
 
     def _possessed(self, i: int) -> Iterator[tuple[int, Noun]]:

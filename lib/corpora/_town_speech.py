@@ -218,7 +218,7 @@ def recall(t: Teller, e: Event) -> list[Clause]:
     who, thing = e.who, e.thing
     assert who and thing
     if e.note == "promise":
-        return [part(e, lambda: f"{t.pick(('only then ', 'there ', 'in bed '))}{t.sub(who)} remembered {t.thing(thing)}")]  # noqa: E501
+        return [part(e, lambda: f"{t.pick(('then ', 'there ', 'in bed '))}{t.sub(who)} remembered {t.thing(thing)}")]  # noqa: E501
     pro = "some" if thing.plural else "one"
     where = t.pick(("", " at home", " in a bag", " to spare", " from an old aunt", " with a few scratches",
                     f" {PLACES[who.home].at} the {who.home}")[: 6])  # fmt: skip
@@ -371,7 +371,8 @@ def tell_where(t: Teller, e: Event) -> list[Clause]:
         words = t.pick((f"the wind carried {them} to the {place}.", f"{they} flew to the {place}.",
                         f"I saw {them} in the wind. Look {at}."))  # fmt: skip
     if t.maybe(0.3):
-        return [act(e, lambda f: f"{v('have', f)} seen {t.thing(thing)} {at}")]
+        be = "were" if thing.plural else "was"
+        return [act(e, lambda f: f"{v('tell', f)} {t.obj(whom)} that {t.thing_sub(thing)} {be} {at}")]
     return [say(t, e, who, words, "say answer reply")]
 
 
@@ -716,7 +717,7 @@ def sleep(t: Teller, e: Event) -> list[Clause]:
         return [part(e, lambda: f"{t.sub(who)} was so sure of winning that {t.again(who)} lay down and fell asleep")]  # noqa: E501
     words = t.pick(("go to bed and fall asleep", "fall asleep", "sleep soundly"))
     words = words.replace("and fall", "and fell") + t.pick(
-        ("", f" {t.pick(('under', 'with'))} {t.pick(('a warm blanket', 'a thick quilt', 'an old blanket'))}",
+        ("", f" under {t.pick(('a warm blanket', 'a thick quilt', 'an old blanket'))}",
          f" {PLACES[who.home].at} the {who.home}")
     )  # fmt: skip
     return [part(e, lambda: f"{t.sub(who)} {v(words, 'past')}")]
@@ -857,7 +858,8 @@ def end(t: Teller, e: Event) -> list[Clause]:
         lambda: "the long day")  # fmt: skip
     ends.append(lambda: f"{evening}{t.sub(who)} {sat} and {mused.format(about())}")
     words = t.pick(("what a day", "this was the best day of the year", "all is well", "what an adventure",
-                    "I am so happy", "tomorrow we will do it again" if whom else "tomorrow is a new day"))  # fmt: skip
+                    "I am so happy", "tomorrow we will do it again" if t.theme in ("weather", "share", "borrow")
+                    else "tomorrow is a new day"))  # fmt: skip
     first = t.pick(ends)
     if t.maybe(0.15):
         return [full(e, lambda: t.quote(who, f"{words}!", t.pick(("say", "think", "sigh")))), part(e, first)]

@@ -26,6 +26,10 @@ def story(plot: Plot) -> Teller:
             teller.here = event.place
         if event.kind == "feel" and event.who is plot.hero:
             teller.mood = event.note
+        elif event.kind in ("break", "quarrel", "miss", "blame", "refuse", "lose_way"):
+            teller.mood = "sad"
+        elif event.kind in ("give", "lend", "return", "find", "trade", "relent", "thank", "forgive"):
+            teller.mood = ""
         more = PHRASES[event.kind](teller, event)
         if more:
             flavour(teller, event, more)

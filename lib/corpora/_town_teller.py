@@ -242,10 +242,6 @@ class Teller:
         """ "at the mill"."""
         return f"{PLACES[place].at} {self.to(place)}"
 
-    def scene(self, place: str) -> str:
-        """What is always so at a place."""
-        return self.pick(PLACES[place].scenes)
-
     # --- sentences --------------------------------------------------------------------------------
 
     def write(self, text: str, events: tuple[int, ...]) -> None:
@@ -302,6 +298,8 @@ class Teller:
             return "but "
         if clause.link == "so":
             return "so "
+        if clause.link == "react":
+            return ""
         share = {"move": 0.2, "act": 0.13}.get(clause.role, 0.0)
         if clause.front and self.maybe(0.6):
             return clause.front
@@ -435,10 +433,10 @@ _BEASTS = ("young", "old", "small", "fat", "fluffy", "thin")
 _THEN = ("then ", "then ", "after that, ", "soon ", "a little later, ", "before long, ", "after a while, ",
          "without delay, ", "soon after, ")  # fmt: skip
 _GESTURES = {
-    "child": ("smile", "blush", "take a deep breath", "look down", "step closer", "jump up", "nod",
-              "laugh", "hop from one foot to the other", "look around", "clap"),
-    "grown": ("smile", "look up", "lean forward", "pause", "step closer", "nod slowly", "laugh",
-              "sit down", "put on a pair of glasses", "rub one eye", "take off one glove"),
+    "child": ("blush", "take a deep breath", "look down", "step closer", "nod", "pause", "look up",
+              "swallow", "hesitate", "lean forward", "blink"),
+    "grown": ("look up", "lean forward", "pause", "step closer", "nod slowly", "sit down", "hesitate",
+              "put on a pair of glasses", "rub one eye", "take off one glove", "stand up"),
     "animal": ("blink", "look up", "sniff the air", "tremble a little", "step closer", "pause",
                "shake both ears", "look around", "stretch", "sit down", "scratch one ear"),
 }  # fmt: skip

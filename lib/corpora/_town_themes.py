@@ -90,7 +90,7 @@ def locked(p: Plot) -> None:
     box = p.thing(p.pick(_BOXES))
     p.lies[box] = place
     p.go(hero, place)
-    p.do("find", hero, thing=box, place=place, note=p.pick(PLACES[place].spots), extra="found")
+    p.do("find", hero, thing=box, place=place, note=p.spot(place, box), extra="found")
     p.locked[box] = True
     stop = p.do("locked", hero, thing=box)
     inside = p.thing(p.other_noun(_OWNED + ("book", "map", "letter")))
@@ -233,7 +233,7 @@ def quarrel(p: Plot) -> None:
         p.do("meet", hero, whom=friend, note=p._activity(friend))
         thing = p.thing(noun)
         p.lies[thing] = place
-        p.do("find", hero, thing=thing, place=place, note=p.pick(PLACES[place].spots),
+        p.do("find", hero, thing=thing, place=place, note=p.spot(place, thing),
              extra="found", whom=friend)  # fmt: skip
         p.do("take", hero, thing=thing)
         p.do("quarrel", hero, whom=friend, thing=thing, note="both")
@@ -326,14 +326,14 @@ def gift(p: Plot) -> None:
         p.do("owner", helper, thing=tool, place=p.place[helper])
         p.obtain_held(hero, tool, helper, plan)
         p.go(hero, hero.home, note="home")
-    present = p.thing(noun)
+    present = p.thing(noun, fresh=True)
     p.do("make", hero, thing=present, note="bake" if noun in _BAKED else "make", whom=None)
     if p.chance.maybe(0.4):
-        spot = p.pick(PLACES[hero.home].spots)
+        spot = p.spot(hero.home, present)
         p.do("hide", hero, thing=present, place=hero.home, note=spot)
         p.do("come", dear, place=hero.home)
         p.do("visit", dear, whom=hero)
-        p.do("take", hero, thing=present)
+        p.do("take", hero, thing=present, note="fetch")
     else:
         p.go(hero, p.place[dear], plan)
         p.do("meet", hero, whom=dear, note=p._activity(dear))
@@ -431,7 +431,7 @@ def deliver(p: Plot) -> None:
         p.do("thank", hero, whom=guide, note="hint")
     else:
         p.go(hero, way, plan, note="way")
-        p.do("put", hero, thing=thing, place=way, note=p.pick(PLACES[way].spots))
+        p.do("put", hero, thing=thing, place=way, note=p.spot(way, thing))
         p.do("rest", hero)
         p.do("leave_behind", hero, thing=thing, whom=None, place=p.place[dear], extra=way)
         p.place[hero] = p.place[dear]
@@ -550,9 +550,15 @@ THEMES: dict[str, Callable[[Plot], None]] = {
 }  # fmt: skip
 
 
-def happen(*seed: int | str) -> Plot:
-    """A new world in which one story has happened. The same seed gives the same story."""
+def happen(*seed: int | str, remember: bool = False) -> Plot:
+    """A new world in which one story has happened. The same seed gives the same story.
+
+    Args:
+        seed: which story.
+        remember: keep in `moments` what was so after every event.
+    """
     chance = Chance(*seed)
     plot = Plot(chance, chance.pick(tuple(THEMES)))
+    plot.moments = [] if remember else None
     THEMES[plot.theme](plot)
     return plot

@@ -16,7 +16,7 @@ _CLASSES = {
     "arrive": "arrive",
     "set": "set",
     # things change hands
-    "give": "give hand lend pass offer bring show throw toss present",
+    "give": "return_it give hand lend pass offer bring show throw toss present",
     "get": "get take grab receive borrow accept collect fetch seize snatch buy steal keep",
     "pick": "pick",
     "have": "have hold own carry wear",

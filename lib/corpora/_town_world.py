@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -74,6 +74,20 @@ class Event:
     index: int = 0
 
 
+class Moment(NamedTuple):
+    """What is so right after an event. Who is in no table is nowhere in particular."""
+
+    weather: str
+    daytime: str
+    place: dict[Person, str]
+    holder: dict[Thing, Person]
+    lies: dict[Thing, str]
+    locked: dict[Thing | str, bool]
+    broken: frozenset[Thing]
+    gone: frozenset[Thing]
+    asleep: frozenset[Person]
+
+
 MOVES_THING = ("give", "lend", "return", "share")
 
 
@@ -94,7 +108,7 @@ class World:
     broken: set[Thing] = field(default_factory=set)
     gone: set[Thing] = field(default_factory=set)  # eaten
     asleep: set[Person] = field(default_factory=set)
-    stuck: set[Thing | Person] = field(default_factory=set)
+    moments: list[Moment] | None = None  # after every event, if somebody wants to know
 
     def problem(self, event: Event) -> str:
         """Why this cannot happen now; empty if it can."""
@@ -135,7 +149,16 @@ class World:
             raise ValueError(f"{kind}: {trouble}; plots must check first")
         self._change(event)
         self.events.append(event)
+        if self.moments is not None:
+            self.moments.append(self.moment())
         return event
+
+    def moment(self) -> Moment:
+        """What is so now."""
+        return Moment(
+            self.weather, self.daytime, dict(self.place), dict(self.holder), dict(self.lies),
+            dict(self.locked), frozenset(self.broken), frozenset(self.gone), frozenset(self.asleep),
+        )  # fmt: skip
 
     def _change(self, event: Event) -> None:
         who, thing, whom, kind = event.who, event.thing, event.whom, event.kind

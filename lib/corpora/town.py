@@ -34,13 +34,20 @@ def combinations(plot: Plot) -> set[tuple[str, str, str]]:
     }
 
 
-def world(index: int, split: str, seed: int = 0) -> Plot:
-    """The world of one story."""
+def world(index: int, split: str, seed: int = 0, remember: bool = False) -> Plot:
+    """The world of one story, after everything has happened.
+
+    Args:
+        index: which story of the split, from 0.
+        split: "train" (no held-out combination happens) or "held_out" (at least one does).
+        seed: another seed, other stories.
+        remember: keep in `moments` what was so after every event.
+    """
     for attempt in range(1000):
         plot = happen("town", seed, split, index, attempt)
         held_out = any(is_held_out_combination(*names) for names in combinations(plot))
         if held_out == (split == "held_out"):
-            return plot
+            return happen("town", seed, split, index, attempt, remember=True) if remember else plot
     raise AssertionError("no world in a thousand fits")
 
 
