@@ -10,8 +10,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lib.corpora._town_lexicon import NAMES
-from lib.corpora._town_reader import TIMES, Clause, Noun, Reading, read_sentence, sentences_of, words_of
+from lib.corpora._town_lexicon import NAMES, plural_of
+from lib.corpora._town_reader import (
+    TIMES,
+    Clause,
+    Noun,
+    Reading,
+    read_sentence,
+    sentences_of,
+    words_of,
+)
 from lib.corpora._town_state import COLOURS, METALS, Contradiction, Item, Somebody, State
 from lib.corpora._town_verbs import VERBS
 from lib.corpora._town_words import KINDS, PLACES, THINGS, WEATHERS
@@ -361,6 +369,7 @@ class Mind:
         if "whole" in words and item.broken:
             raise Contradiction(f"{item} is broken")
         if words & {"gone", "missing", "lost"}:
+            self.note("miss", item.owner, item)
             item.holder, item.place = None, ""
         place = next((n.head for p, n in clause.preps if n.head in PLACES), "")
         if place:
@@ -484,7 +493,9 @@ class Mind:
     def _spot(self, item: Item, clause: Clause) -> None:
         for prep, noun in clause.preps:
             if prep in _SPOT_PREPS and noun.head not in PLACES:
-                item.spot = f"{prep} {noun.det} {' '.join((*noun.looks, noun.head))}".replace("  ", " ")
+                words = " ".join(w for w in (prep, noun.det, *noun.looks, noun.head) if w)
+                many = noun.plural and not (noun.head in THINGS and THINGS[noun.head].plural)
+                item.spot = words[: -len(noun.head)] + plural_of(noun.head) if many else words
 
     def goal(self, clause: Clause) -> str:
         """Where a way leads."""
@@ -603,6 +614,7 @@ class Mind:
             return
         item = state.item(noun, not unreal, lambda x: x.holder is None)
         if clause.negated and item is not None:
+            self.note("miss", finder, item)
             item.holder, item.place = None, ""
             return
         if item is None:

@@ -163,6 +163,9 @@ class Parser:
             k, part = found
             parts.append(part)
         if self.word(k) in ("and", "or"):
+            other = self.tags[k + 1] if k + 1 < self.n else _NONE
+            if one.det and other & {"verb", "adj"} and not other & {"det", "name"}:
+                return  # "a circle and returned home"
             for end, last in self.single(k + 1, subject):
                 if not subject and self.finite(end):
                     continue
@@ -936,7 +939,7 @@ def _fits(clause: Clause, flags: set[str]) -> bool:
     groups = VERBS.get(verb, ())
     subject = clause.subject
     if subject is not None and subject.sort == "thing" and subject.head in _ITEMS and "passive" not in flags:
-        if _ANIMATE.issuperset(groups) and verb not in _OF_THINGS:
+        if (_ANIMATE.issuperset(groups) or "go" in groups or verb == "set") and verb not in _OF_THINGS:
             return False
         for _, inner in clause.inner:
             if inner.subject is None and not inner.passive and _ANIMATE.issuperset(VERBS.get(inner.verb, ())) and inner.verb not in _OF_THINGS:
@@ -961,6 +964,7 @@ _ANIMATE = frozenset("say ask tell thank think want act eat sleep give get find 
 _OF_THINGS = frozenset(
     """fall wait stay stand shake lie live disappear vanish appear turn swing happen work hide dance sing sail
     sound cost jump slip bounce show need keep leave bring remind help play draw pass lean point mean tell
+    go come fly roll glide float race rush return travel lead follow sail swim climb bound leap flutter move
     hold save warm please surprise escape read drop lift smile hum laugh""".split()
 )
 _MOST = {"give": 2, "go": 1, "arrive": 0, "sleep": 0, "tell": 2, "ask": 2, "make": 2, "thank": 1, "say": 1,
