@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from torch import Tensor, nn
@@ -337,6 +338,7 @@ def test_history_draws_itself() -> None:
     assert history.tokens_per_second == pytest.approx(100.0)
     assert history.first("score", 9.0) == 0.5
     assert history.first("nothing", 9.0) == 9.0
+    plt.close("all")  # later tests count the figures that are open
 
 
 def test_tensorboard_gets_the_numbers(tmp_path: Path) -> None:
