@@ -7,6 +7,7 @@ way around an obstacle may raise a want of its own, so stories grow from causes.
 
 from __future__ import annotations
 
+from lib.corpora._town_lists import phrase_list
 from lib.corpora._town_words import (
     BOYS,
     CLOSE,
@@ -39,20 +40,39 @@ _LIGHT = ("kite", "hat", "scarf", "cap", "ribbon", "feather", "balloon", "letter
 _SHINY = ("ring", "coin", "bell", "button", "medal", "spoon", "brooch", "necklace", "whistle")
 _USED = ("old", "rusty", "torn", "patched", "yellow", "strange")
 _BOXES = ("box", "chest", "trunk")
-_FRAGILE = ("kite", "drum", "whistle", "lantern", "flute", "puppet", "sled", "wagon", "umbrella",
-            "mirror", "cup", "jar", "broom", "rake", "ladder", "lamp", "hoop", "net", "mask")  # fmt: skip
+_FRAGILE = (
+    "kite",
+    "drum",
+    "whistle",
+    "lantern",
+    "flute",
+    "puppet",
+    "sled",
+    "wagon",
+    "umbrella",
+    "mirror",
+    "cup",
+    "jar",
+    "broom",
+    "rake",
+    "ladder",
+    "lamp",
+    "hoop",
+    "net",
+    "mask",
+)
 _MADE = ("cake", "pie", "scarf", "kite", "puppet", "picture", "whistle", "mask", "card", "necklace",
          "tart", "cap", "mittens", "basket", "drum")  # fmt: skip
 _BAKED = ("cake", "pie", "tart", "bun", "biscuit", "pancake")
 _MEALS = tuple(n for n in FOODS if n not in ("egg", "pumpkin", "onion", "potato", "fish", "turnip"))
 _SOUGHT = tuple(noun for noun in USES if noun not in ("picture", "letter"))
-_TASKS = (
-    "chop some wood; sweep the floor; carry the sacks inside; feed the hens; "
-    "fetch two buckets of water; wash the windows; stack the firewood; peel the potatoes; "
-    "water the flowers; clean the steps; pull up the weeds; count the eggs; "
-    "fold the laundry; rake the leaves; polish the spoons; shell the peas; "
-    "wind the wool; roll the barrels into the shade; brush the old pony; gather the fallen apples"
-).split("; ")
+_TASKS = phrase_list("""
+    chop some wood; sweep the floor; carry the sacks inside; feed the hens; fetch two buckets of
+    water; wash the windows; stack the firewood; peel the potatoes; water the flowers; clean the
+    steps; pull up the weeds; count the eggs; fold the laundry; rake the leaves; polish the
+    spoons; shell the peas; wind the wool; roll the barrels into the shade; brush the old pony;
+    gather the fallen apples
+    """)
 
 
 class Plot(World):
@@ -92,7 +112,9 @@ class Plot(World):
         while any(name[0] == person.name[0] for person in self.people):
             name = chance.pick(names)
         home = place if place and chance.maybe(0.6) else chance.pick(kind.homes)
-        someone = Person(name, kind.noun, kind.group, female, chance.pick(traits), home, kind.skills)
+        someone = Person(
+            name, kind.noun, kind.group, female, chance.pick(traits), home, kind.skills
+        )
         if friend and self.people:
             words = RELATIONS["f" if female else "m"]
             both = kind.group != "animal" and self.people[0].group != "animal"
@@ -195,7 +217,7 @@ class Plot(World):
                 self.do("demand", owner, whom=who, thing=thing, other=price, cause=ask.index)
                 self.do("recall", who, thing=price)
             else:
-                third = self.person(self.other_place(), traits=GIVING + ("patient", "busy", "shy"))
+                third = self.person(self.other_place(), traits=(*GIVING, "patient", "busy", "shy"))
                 self.holder[price], price.owner = third, third
                 here = self.place[who]
                 deal = self.do("demand", owner, whom=who, thing=thing, other=price, cause=ask.index)
@@ -220,7 +242,9 @@ class Plot(World):
             wrong = self.other_place()
             if wrong != place:
                 self.go(who, wrong, want)
-                self.do("search", who, thing=thing, place=wrong, note=self.pick(PLACES[wrong].spots))
+                self.do(
+                    "search", who, thing=thing, place=wrong, note=self.pick(PLACES[wrong].spots)
+                )
         if self.chance.maybe(0.6):
             here = self.place[who]
             if here != place and self.chance.maybe(0.5):

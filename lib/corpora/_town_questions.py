@@ -61,7 +61,13 @@ def _of_events(plot: Plot) -> Iterator[tuple[str, str]]:
                 if once:
                     yield f"What did {who.name} {verb} to {whom.name}?", f"the {thing.noun}"
             given.add((thing.noun, whom.name))
-        if event.kind == "find" and who and thing and event.extra != "found" and _single(plot, thing):
+        if (
+            event.kind == "find"
+            and who
+            and thing
+            and event.extra != "found"
+            and _single(plot, thing)
+        ):
             yield f"Where did {who.name} find the {thing.noun}?", event.note
         if event.kind == "win" and who and thing:
             yield "Who won the race?", who.name
@@ -71,7 +77,10 @@ def _of_events(plot: Plot) -> Iterator[tuple[str, str]]:
             if cause.thing and cause.kind in ("miss", "break") and _single(plot, cause.thing):
                 how = "gone" if cause.kind == "miss" else "broken"
                 be = "were" if cause.thing.plural else "was"
-                yield f"Why was {who.name} {event.note}?", f"because the {cause.thing.noun} {be} {how}"
+                yield (
+                    f"Why was {who.name} {event.note}?",
+                    f"because the {cause.thing.noun} {be} {how}",
+                )
 
 
 _SAD = ("sad", "worried", "cross")
@@ -103,7 +112,12 @@ def _of_people(plot: Plot) -> Iterator[tuple[str, str]]:
             yield f"What is {person.name}?", a(person.kind)
     for event in plot.events:
         thing = event.thing
-        if event.kind in ("has", "owner") and thing and thing.look in COLOURS and _single(plot, thing):
+        if (
+            event.kind in ("has", "owner")
+            and thing
+            and thing.look in COLOURS
+            and _single(plot, thing)
+        ):
             yield f"What colour {_is(thing)} the {thing.noun}?", thing.look
 
 

@@ -1,17 +1,24 @@
-"""What the checker believes while it reads: who is there, who holds what, and what words refer to."""
+"""What the checker believes while it reads: who is there, who holds what, what words refer to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lib.corpora._town_clauses import Noun
+from lib.corpora._town_grammar import ALIVE
 from lib.corpora._town_lexicon import FEMALE
-from lib.corpora._town_reader import Noun
+from lib.corpora._town_lists import word_list
 from lib.corpora._town_words import KINDS, PLACES, THINGS
 
-COLOURS = frozenset("red blue green yellow brown white black purple orange pink grey".split())
-METALS = frozenset("silver golden wooden brass woollen straw silk".split())
-ITEMS = frozenset(THINGS) | {noun.rstrip("s") for noun, t in THINGS.items() if t.plural}
+COLOURS = frozenset(word_list("red blue green yellow brown white black purple orange pink grey"))
+METALS = frozenset(word_list("silver golden wooden brass woollen straw silk"))
+MORE_ITEMS = word_list(
+    "bone lunch bottle glass plate pencil newspaper pillow flag toy rose stone milk"
+)
+ITEMS = frozenset((*THINGS, *MORE_ITEMS)) | {
+    noun.rstrip("s") for noun, t in THINGS.items() if t.plural
+}
 SEXED = {
     "girl": True, "woman": True, "sister": True, "aunt": True, "grandmother": True, "mother": True,
     "queen": True, "hen": True, "cow": True, "boy": False, "man": False, "brother": False,
@@ -30,7 +37,7 @@ class Somebody:
     home: str = ""
     asleep: bool = False
     seen: int = -1  # the last sentence that mentions them
-    traits: set[str] = field(default_factory=set)
+    born: int = 0  # the first one
 
     @property
     def female(self) -> bool:
@@ -78,6 +85,7 @@ class State:
     partner: Somebody | None = None  # whom the subject last dealt with
     group: tuple[Somebody, ...] = ()
     turns: int = 0
+    stranger: int = -9  # the last sentence with somebody who has no name
     meant: dict[int, tuple[Noun, tuple[Somebody, ...]]] = field(default_factory=dict)
 
     # --- people -----------------------------------------------------------------------------------
@@ -88,7 +96,7 @@ class State:
         who = self.people.get(name)
         kind = noun.kind
         if who is None:
-            who = self.people[name] = Somebody(name)
+            who = self.people[name] = Somebody(name, born=self.now)
         elif kind in KINDS and who.kind in KINDS and kind != who.kind:
             raise Contradiction(f"{name} is a {who.kind}, not a {kind}")
         for word in (kind, *noun.looks):
@@ -117,7 +125,7 @@ class State:
         if noun.sort == "name":
             who = self.introduce(noun) if noun.introduces else self.people.get(noun.head)
             if who is None:
-                if self.now > 0:
+                if any(known.born < self.now for known in self.people.values()):
                     raise Contradiction(f"nobody has said who {noun.head} is")
                 who = self.introduce(noun)
             who.seen = self.now
@@ -128,6 +136,8 @@ class State:
             return self.meant[id(noun)][1]
         if noun.head in KINDS or noun.head in ("friend", "friends"):
             return self._by_kind(noun)
+        if noun.sort == "thing" and noun.head in ALIVE:
+            self.stranger = self.now  # "a thief": "he" may be somebody without a name
         return ()
 
     def _by_kind(self, noun: Noun) -> tuple[Somebody, ...]:
@@ -166,6 +176,8 @@ class State:
         found = [w for w in self.people.values() if w.female == sex and w.seen >= self.now - 4]
         if word in ("him", "her") and not is_subject and len(found) > 1:
             found = [w for w in found if w is not self.acting]
+        if not found and self.stranger >= self.now - 4:
+            return ()
         if not found:
             raise Contradiction(f"{word!r} can mean nobody here")
         if is_subject and self.subject in found and self.subject is not None:
@@ -177,7 +189,11 @@ class State:
 
     def means_person(self, noun: Noun) -> bool:
         """Whether a noun phrase means people, told from its words alone."""
-        return noun.head in KINDS or noun.head in ("him", "her", "me", "you", "us", "friend") or noun.sort == "and"
+        return (
+            noun.head in KINDS
+            or noun.head in ("him", "her", "me", "you", "us", "friend")
+            or noun.sort == "and"
+        )
 
     # --- things -----------------------------------------------------------------------------------
 
@@ -189,7 +205,11 @@ class State:
             if noun.head not in ("it", "them", "they"):
                 return None
             plural = noun.head != "it"
-            found = [x for x in self.items if x.plural == plural and x.seen >= self.now - 3 and not x.gone]
+            found = [
+                x
+                for x in self.items
+                if x.plural == plural and x.seen >= self.now - 3 and not x.gone
+            ]
             found.sort(key=lambda x: -x.turn)
             good = [x for x in found if fits is None or fits(x)]
             chosen = (good or found or [None])[0]  # type: ignore[list-item]
@@ -201,15 +221,22 @@ class State:
             head = noun.head + "s"
         if noun.sort != "thing" or not head:
             return None
-        if noun.plural and not noun.det and noun.owner is None and not THINGS.get(head, THINGS["hat"]).plural:
+        if (
+            noun.plural
+            and not noun.det
+            and noun.owner is None
+            and not THINGS.get(head, THINGS["hat"]).plural
+        ):
             return None  # "she carried bags": no bags in particular
         looks = {look for look in noun.looks if look in _LOOKS}
         known = [x for x in self.items if x.noun == head and x.plural == noun.plural]
-        new = noun.det in ("a", "an", "another") or noun.det in ("some", "two", "three", "many", "few") or (
-            not noun.det and noun.owner is None
-        )  # fmt: skip
+        real = real and noun.det != "no"
+        counted = noun.det in ("no", "a", "an", "another", "some", "two", "three", "many", "few")
+        new = counted or (not noun.det and noun.owner is None)
         if new and real:
-            if noun.det != "another" and (same := [x for x in known if x.looks == looks and looks and not x.gone]):
+            if noun.det != "another" and (
+                same := [x for x in known if x.looks == looks and looks and not x.gone]
+            ):
                 self.mark(same[0])
                 return same[0]
             made = Item(head, looks, plural=noun.plural)
@@ -251,6 +278,13 @@ class State:
     def touch(self, noun: Noun) -> None:
         """A thing is spoken of: "it" can mean it from now on."""
         known = [x for x in self.items if x.noun == noun.head and x.plural == noun.plural]
+        colours = COLOURS & set(noun.looks)
+        if known and colours and all(x.looks & COLOURS and not x.looks & colours for x in known):
+            whose = next(iter(self.person(noun.owner)), None) if noun.owner else None
+            if whose is None or any(x.owner in (whose, None) for x in known):
+                raise Contradiction(
+                    f"{known[0]} is {min(known[0].looks & COLOURS)}, not {min(colours)}"
+                )
         if known:
             self.mark(max(known, key=lambda x: x.turn))
 
@@ -259,7 +293,9 @@ class State:
     def together(self, one: Somebody, two: Somebody) -> None:
         """They must be in one place."""
         if one is two:
-            raise Contradiction(f"{one.name} cannot do that with {'her' if one.female else 'him'}self")
+            raise Contradiction(
+                f"{one.name} cannot do that with {'her' if one.female else 'him'}self"
+            )
         if one.place and two.place and one.place != two.place:
             raise Contradiction(
                 f"{one.name} is {PLACES[one.place].at} the {one.place}, "

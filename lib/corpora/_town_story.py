@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-import lib.corpora._town_speech  # noqa: F401  (enters its phrases)
-from lib.corpora._town_phrases import PHRASES, day, flavour
+from lib.corpora import (  # each enters what it can tell
+    _town_adventures,
+    _town_endings,
+    _town_hands,
+    _town_moods,
+    _town_news,
+    _town_quarrels,
+    _town_speech,
+    _town_wants,
+    _town_ways,
+)
+from lib.corpora._town_openings import day, flavour
+from lib.corpora._town_phrases import PHRASES
 from lib.corpora._town_plots import Plot
 from lib.corpora._town_teller import Clause, Teller
 from lib.corpora._town_themes import happen
@@ -28,7 +39,16 @@ def story(plot: Plot) -> Teller:
             teller.mood = event.note
         elif event.kind in ("break", "quarrel", "miss", "blame", "refuse", "lose_way"):
             teller.mood = "sad"
-        elif event.kind in ("give", "lend", "return", "find", "trade", "relent", "thank", "forgive"):
+        elif event.kind in (
+            "give",
+            "lend",
+            "return",
+            "find",
+            "trade",
+            "relent",
+            "thank",
+            "forgive",
+        ):
             teller.mood = ""
         more = PHRASES[event.kind](teller, event)
         if more:
@@ -51,3 +71,10 @@ def tell(*seed: int | str) -> tuple[Plot, Teller]:
     """A world in which a story happened, and its telling."""
     plot = happen(*seed)
     return plot, story(plot)
+
+
+VOICES = (
+    _town_adventures, _town_endings, _town_hands, _town_moods, _town_news, _town_quarrels,
+    _town_speech, _town_wants, _town_ways,
+)  # fmt: skip
+"""The modules that say something of events: importing them entered it in `PHRASES`."""

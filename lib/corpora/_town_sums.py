@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import cache
 
 from lib.corpora._town_lexicon import plural_of
+from lib.corpora._town_lists import word_list
+from lib.corpora._town_teller import capital
 from lib.corpora._town_words import BOYS, GIRLS, KINDS
 from lib.corpora._town_world import Chance
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operation: `left` `sign` `right` = `result`; the sign is +, -, × or ÷."""
+    """One operation: `left` `sign` `right` = `result`; the sign is +, -, * or /."""
 
     left: int
     sign: str
@@ -62,11 +64,14 @@ def is_held_out_step(left: int, sign: str, right: int) -> bool:
     return hashlib.sha256(f"{left} {sign} {right}".encode()).digest()[0] % 10 == 0
 
 
-_THINGS = (
-    "apple pear plum cherry nut bun biscuit pancake carrot cabbage potato egg button shell pebble feather coin "
-    "marble bell candle ribbon card book kite ball doll hat turnip melon peach"
-).replace("marble ", "").split()
-_EATEN = "apple pear plum cherry nut bun biscuit pancake carrot cabbage potato turnip melon peach".split()
+_THINGS = word_list("""
+    apple pear plum cherry nut bun biscuit pancake carrot cabbage potato egg button shell pebble
+    feather coin bell candle ribbon card book kite ball doll hat turnip melon peach
+    """)
+_EATEN = word_list("""
+    apple pear plum cherry nut bun biscuit pancake carrot cabbage potato turnip melon peach
+    """)
+_GROWN = tuple(noun for noun, kind in KINDS.items() if kind.group == "grown")
 _HOLDERS = ("box", "basket", "bag", "jar", "sack", "chest")
 
 
@@ -92,7 +97,12 @@ class _Tale:
     def step(self, sign: str, right: int) -> None:
         """Change the count by one operation."""
         left = self.count
-        result = {"+": left + right, "-": left - right, "×": left * right, "÷": left // max(right, 1)}[sign]
+        result = {
+            "+": left + right,
+            "-": left - right,
+            "*": left * right,
+            "/": left // max(right, 1),
+        }[sign]
         self.steps.append(Step(left, sign, right, result))
         self.count = result
 
@@ -105,10 +115,16 @@ def _gain(t: _Tale) -> None:
     number = t.number(2, 60)
     then = t.pick(("Then ", "Later ", "That afternoon ", "After that, ", ""))
     more = f"{number} more {plural_of(t.thing)}"
-    t.lines.append(t.pick((
-        f"{then}{t.she} found {more}.", f"{then}{t.other} gave {t.name} {more}.",
-        f"{then}{t.she} bought {more} at the market.", f"{then}{t.she} won {more} in a game.",
-    )))  # fmt: skip
+    t.lines.append(
+        t.pick(
+            (
+                f"{then}{t.she} found {more}.",
+                f"{then}{t.other} gave {t.name} {more}.",
+                f"{then}{t.she} bought {more} at the market.",
+                f"{then}{t.she} won {more} in a game.",
+            )
+        )
+    )
     t.step("+", number)
 
 
@@ -117,12 +133,18 @@ def _lose(t: _Tale) -> None:
         return _gain(t)
     number = t.number(1, min(t.count - 1, 60))
     then = t.pick(("Then ", "Later ", "In the evening ", "After that, ", ""))
+    eats = t.thing in _EATEN and t.chance.maybe(0.4)
+    if eats:
+        number = min(number, t.number(1, 6))
     some = t.many(number)
-    ways = [f"{then}{t.she} gave {some} to {t.other}.", f"{then}{t.she} lost {some} on the way home.",
-            f"{then}{t.she} sold {some} to the {t.pick([k for k in KINDS if KINDS[k].group == 'grown'])}.",
-            f"{then}{t.she} put {some} away for the winter."]  # fmt: skip
-    if t.thing in _EATEN:
-        ways.append(f"{then}{t.she} ate {some}.")
+    ways = [
+        f"{then}{t.she} gave {some} to {t.other}.",
+        f"{then}{t.she} lost {some} on the way home.",
+        f"{then}{t.she} sold {some} to the {t.pick(_GROWN)}.",
+        f"{then}{t.she} put {some} away for the winter.",
+    ]
+    if eats:
+        ways = [f"{then}{t.she} ate {some}."]
     t.lines.append(t.pick(ways))
     t.step("-", number)
 
@@ -133,12 +155,16 @@ def _share(t: _Tale) -> bool:
         return False
     number = t.pick(parts)
     box = t.pick(_HOLDERS)
-    t.lines.append(t.pick((
-        f"{t.she.capitalize()} shared all of them equally among {number} friends.",
-        f"{t.she.capitalize()} put them into {number} {plural_of(box)}, the same number in each.",
-    )))  # fmt: skip
+    t.lines.append(
+        t.pick(
+            (
+                f"{t.she} shared all of them equally among {number} friends.",
+                f"{t.she} put them into {number} {plural_of(box)}, the same number in each.",
+            )
+        )
+    )
     each = "friend get" if "friends" in t.lines[-1] else f"{box} hold"
-    t.step("÷", number)
+    t.step("/", number)
     t.lines.append(f"How many {plural_of(t.thing)} did each {each}?")
     return True
 
@@ -149,13 +175,20 @@ def problem(chance: Chance) -> Problem:
     if chance.maybe(0.35):
         boxes, each = t.number(2, 12), t.number(2, 12)
         box = t.pick(_HOLDERS)
-        t.lines.append(f"{t.name} had {boxes} {plural_of(box)} with {each} {plural_of(t.thing)} in each.")
+        t.lines.append(
+            f"{t.name} had {boxes} {plural_of(box)} with {each} {plural_of(t.thing)} in each."
+        )
         t.count = boxes
-        t.step("×", each)
+        t.step("*", each)
     else:
         t.count = t.number(3, 80)
-        start = t.pick((f"{t.name} had {t.many(t.count)}.", f"One morning {t.name} had {t.many(t.count)}.",
-                        f"{t.name} had {t.many(t.count)} in a {t.pick(_HOLDERS)}."))  # fmt: skip
+        start = t.pick(
+            (
+                f"{t.name} had {t.many(t.count)}.",
+                f"One morning {t.name} had {t.many(t.count)}.",
+                f"{t.name} had {t.many(t.count)} in a {t.pick(_HOLDERS)}.",
+            )
+        )
         t.lines.append(start)
     length = t.number(1, 3) - (1 if t.steps and chance.maybe(0.5) else 0)
     changes: tuple[Callable[[_Tale], None], ...] = (_gain, _lose, _lose)
@@ -163,13 +196,16 @@ def problem(chance: Chance) -> Problem:
         t.pick(changes)(t)
     if not (chance.maybe(0.25) and _share(t)):
         end = t.pick(("now", "in the end", "at the end of the day"))
-        t.lines.append(f"How many {plural_of(t.thing)} did {t.name} have {end}?"
-                       if end != "now" else f"How many {plural_of(t.thing)} does {t.name} have now?")  # fmt: skip
-    return Problem(" ".join(t.lines), tuple(t.steps), t.count)
+        t.lines.append(
+            f"How many {plural_of(t.thing)} did {t.name} have {end}?"
+            if end != "now"
+            else f"How many {plural_of(t.thing)} does {t.name} have now?"
+        )
+    return Problem(" ".join(map(capital, t.lines)), tuple(t.steps), t.count)
 
 
 def arithmetic(index: int, split: str, seed: int = 0) -> Problem:
-    """Problem `index` of a split: training never shows a held-out step, the other split always does.
+    """Problem `index` of a split: training shows no held-out step, the other split always one.
 
     Args:
         index: which problem, from 0.

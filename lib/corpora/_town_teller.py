@@ -95,7 +95,11 @@ class Teller:
         if self.seen.get(who, -9) < now or self.named.get(who, -9) < now - 2:
             return False
         for other in self.people:
-            if other is not who and other.female == who.female and self.seen.get(other, -9) >= now - 1:
+            if (
+                other is not who
+                and other.female == who.female
+                and self.seen.get(other, -9) >= now - 1
+            ):
                 return False
         return True
 
@@ -120,7 +124,11 @@ class Teller:
     def once_more(self, who: Person) -> str:
         """The subject of the clause before, again as a subject."""
         for other in self.people:
-            if other is not who and other.female == who.female and self.seen.get(other, -9) >= self.now:
+            if (
+                other is not who
+                and other.female == who.female
+                and self.seen.get(other, -9) >= self.now
+            ):
                 return self.sub(who)
         self.subject = who
         self.mention(who, False)
@@ -134,7 +142,7 @@ class Teller:
         return self.named_as(who)
 
     def poss(self, who: Person) -> str:
-        """"her", or "Mia's"."""
+        """ "her", or "Mia's"."""
         own = self.subject is who and all(
             other is who or other.female != who.female or self.seen.get(other, -9) < self.now
             for other in self.people
@@ -147,7 +155,13 @@ class Teller:
     def named_as(self, who: Person) -> str:
         """A name, with a word on who this is at the first mention."""
         if who in self.known:
-            share = 0.22 if who.group != "child" else 0.12 if who is self.people[0] and self.only(who) else 0
+            share = (
+                0.22
+                if who.group != "child"
+                else 0.12
+                if who is self.people[0] and self.only(who)
+                else 0
+            )
             if self.maybe(share) and self.seen.get(who, -9) > self.now - 4:
                 self.mention(who)
                 return f"the {who.kind}"
@@ -336,7 +350,9 @@ class Teller:
             if self.maybe(0.6) or self.opener:
                 self.write(f"{self.opening(one)}{self.say(one)}, so {self.say(two)}", both)
             else:
-                self.write(f"{self.pick(('because ', 'since '))}{self.say(one)}, {self.say(two)}", both)
+                self.write(
+                    f"{self.pick(('because ', 'since '))}{self.say(one)}, {self.say(two)}", both
+                )
             return 2
         elif two.link == "react" and not self.opener and one.link != "but" and self.maybe(0.6):
             word = self.pick(("when ", "when ", "as soon as ", "")) if plain else ""
@@ -356,8 +372,12 @@ class Teller:
             return 2
         text = self.opening(one) + self.say(one) + self.after(one)
         fits = two.link == "" and (two.verb or two.role == "scene") and one.link != "but"
+        joint = ", where" if two.role == "scene" and one.role == "move" else ", and"
         if text.count(" ") < 6 and fits and self.maybe(0.7):
-            self.write(f"{text}{', where' if two.role == 'scene' and one.role == 'move' else ', and'} {self.say(two)}", both)
+            self.write(
+                f"{text}{joint} {self.say(two)}",
+                both,
+            )
             return 2
         self.write(text, one.events)
         return 1
@@ -373,9 +393,13 @@ class Teller:
         assert one.verb and two.verb and one.who
         three = following[1] if len(following) > 1 else None
         if (
-            three and three.verb and three.who is one.who and three.role == "act"
-            and three.link in ("", "react") and self.maybe(0.4)
-        ):  # fmt: skip
+            three
+            and three.verb
+            and three.who is one.who
+            and three.role == "act"
+            and three.link in ("", "react")
+            and self.maybe(0.4)
+        ):
             text = f"{self.opening(one)}{self.say(one)}, {two.verb('past')}"
             text += f"{',' if ', who' in text else ''} and {three.verb('past')}"
             self.write(text, both + three.events)
@@ -409,9 +433,9 @@ class Teller:
         way = self.chance.random()
         tail = f" {manner}" if manner else ""
         stop = max(words.find(mark) for mark in ("! ", "? ", ". ")) if way > 0.25 else -1
-        if way < 0.42 and 0 < stop:  # "Thank you," said Mia. "Now I can go home."
+        if way < 0.42 and stop > 0:  # "Thank you," said Mia. "Now I can go home."
             first, rest = words[: stop + 1], words[stop + 2 :]
-            return f"{self._said(who, first, verb, tail)} \"{capital(rest)}\""
+            return f'{self._said(who, first, verb, tail)} "{capital(rest)}"'
         if way < 0.75:
             return self._said(who, words, verb, tail)
         if way < 0.88:
@@ -430,16 +454,58 @@ class Teller:
 
 _GESTURE_TAILS = ("", "", "", " for a moment")
 _BEASTS = ("young", "old", "small", "fat", "fluffy", "thin")
-_THEN = ("then ", "then ", "after that, ", "soon ", "a little later, ", "before long, ", "after a while, ",
-         "without delay, ", "soon after, ")  # fmt: skip
+_THEN = (
+    "then ",
+    "then ",
+    "after that, ",
+    "soon ",
+    "a little later, ",
+    "before long, ",
+    "after a while, ",
+    "without delay, ",
+    "soon after, ",
+)
 _GESTURES = {
-    "child": ("blush", "take a deep breath", "look down", "step closer", "nod", "pause", "look up",
-              "swallow", "hesitate", "lean forward", "blink"),
-    "grown": ("look up", "lean forward", "pause", "step closer", "nod slowly", "sit down", "hesitate",
-              "put on a pair of glasses", "rub one eye", "take off one glove", "stand up"),
-    "animal": ("blink", "look up", "sniff the air", "tremble a little", "step closer", "pause",
-               "shake both ears", "look around", "stretch", "sit down", "scratch one ear"),
-}  # fmt: skip
+    "child": (
+        "blush",
+        "take a deep breath",
+        "look down",
+        "step closer",
+        "nod",
+        "pause",
+        "look up",
+        "swallow",
+        "hesitate",
+        "lean forward",
+        "blink",
+    ),
+    "grown": (
+        "look up",
+        "lean forward",
+        "pause",
+        "step closer",
+        "nod slowly",
+        "sit down",
+        "hesitate",
+        "put on a pair of glasses",
+        "rub one eye",
+        "take off one glove",
+        "stand up",
+    ),
+    "animal": (
+        "blink",
+        "look up",
+        "sniff the air",
+        "tremble a little",
+        "step closer",
+        "pause",
+        "shake both ears",
+        "look around",
+        "stretch",
+        "sit down",
+        "scratch one ear",
+    ),
+}
 
 
 def verb_of(event: Event) -> str:
@@ -476,4 +542,3 @@ _GAITS = {
 }
 GAITS = _GAITS
 assert set(_GAITS) - set(KINDS) == {"child", "grown", "animal"}
-

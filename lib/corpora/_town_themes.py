@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lib.corpora._town_lists import phrase_list
 from lib.corpora._town_plots import (
     _BAKED,
     _BOXES,
@@ -93,7 +94,7 @@ def locked(p: Plot) -> None:
     p.do("find", hero, thing=box, place=place, note=p.spot(place, box), extra="found")
     p.locked[box] = True
     stop = p.do("locked", hero, thing=box)
-    inside = p.thing(p.other_noun(_OWNED + ("book", "map", "letter")))
+    inside = p.thing(p.other_noun((*_OWNED, "book", "map", "letter")))
     key = p.thing("key")
     how = p.chance.random()
     if how < 0.5:
@@ -148,11 +149,21 @@ def weather_spoils(p: Plot) -> None:
         if p.chance.maybe(0.5):
             p.do("turns", note="windy" if noun == "kite" else "sunny", extra="clears")
             p.go(hero, use.place, plan, whom=friend, note="back")
-            p.do("use", hero, thing=thing, whom=friend, note=use.verb, extra=use.rest, result=use.result)
+            p.do(
+                "use",
+                hero,
+                thing=thing,
+                whom=friend,
+                note=use.verb,
+                extra=use.rest,
+                result=use.result,
+            )
     else:
         p.do("wait", hero, whom=friend, note=p.pick(("tree", "arch", "roof", "cart")))
         p.do("turns", note="windy" if noun == "kite" else "sunny", extra="clears")
-        p.do("use", hero, thing=thing, whom=friend, note=use.verb, extra=use.rest, result=use.result)
+        p.do(
+            "use", hero, thing=thing, whom=friend, note=use.verb, extra=use.rest, result=use.result
+        )
     p.do("end", hero, whom=friend, note="weather")
 
 
@@ -250,10 +261,10 @@ def quarrel(p: Plot) -> None:
     p.do("end", hero, whom=friend, note="friends")
 
 
-_PASTIMES = (
-    "tell each other stories; play cards; sing old songs; watch the drops run down the window; "
-    "guess riddles; build a castle out of boxes; draw funny faces"
-).split("; ")
+_PASTIMES = phrase_list("""
+    tell each other stories; play cards; sing old songs; watch the drops run down the window;
+    guess riddles; build a castle out of boxes; draw funny faces
+    """)
 
 
 def help_animal(p: Plot) -> None:
@@ -300,10 +311,16 @@ def help_animal(p: Plot) -> None:
     p.do("end", hero, whom=beast, note="friends")
 
 
-_TRAPS = "a hollow log; a thorn bush; an old fence; a pile of stones; a deep hole".split("; ")
+_TRAPS = ["a hollow log", "a thorn bush", "an old fence", "a pile of stones", "a deep hole"]
 
 
-_INDOOR_TRAPS = "an old sack; a coil of rope; an empty jar; a tall basket; a heap of boxes".split("; ")
+_INDOOR_TRAPS = [
+    "an old sack",
+    "a coil of rope",
+    "an empty jar",
+    "a tall basket",
+    "a heap of boxes",
+]
 
 
 _TOOLS_FOR = {
@@ -502,10 +519,10 @@ def night_noise(p: Plot) -> None:
         p.do("sleep", hero, note="end")
 
 
-_NOISES = (
-    "a strange noise; a loud bang; a soft scratching; a sad little cry; a knock at the door; "
-    "a long squeak; a rattle; a splash"
-).split("; ")
+_NOISES = phrase_list("""
+    a strange noise; a loud bang; a soft scratching; a sad little cry; a knock at the door; a
+    long squeak; a rattle; a splash
+    """)
 
 
 def trade_up(p: Plot) -> None:

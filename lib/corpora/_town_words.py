@@ -4,9 +4,12 @@ The storyteller and the checker share these tables and nothing else. A line of a
 columns are parted by "|" and lists inside a column by ";" (the verbs stand in `_town_verbs`).
 """
 
+# ruff: noqa: E501 (a phrase or an entry of a table reads best on one line)
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from lib.corpora._town_lists import word_list
 
 
 def _rows(table: str) -> list[list[str]]:
@@ -18,16 +21,20 @@ def _list(cell: str) -> tuple[str, ...]:
 
 
 GIRLS = tuple(
-    """Ada Alma Anna Bella Bess Carla Clara Cora Daisy Dora Ella Emma Eva Fay Flora Gina Grace
+    word_list("""
+    Ada Alma Anna Bella Bess Carla Clara Cora Daisy Dora Ella Emma Eva Fay Flora Gina Grace
     Greta Hanna Hazel Helen Ida Iris Ivy Jane Julia June Kate Lena Lily Lola Lucy Mara Mary Maya
-    Mia Milly Nell Nina Nora Olga Pam Pearl Penny Polly Rita Rosa Ruby Ruth Sally Sara Sofia Stella
-    Tess Tilly Vera Wilma Zoe""".split()
+    Mia Milly Nell Nina Nora Olga Pam Pearl Penny Polly Rita Rosa Ruby Ruth Sally Sara Sofia
+    Stella Tess Tilly Vera Wilma Zoe
+    """)
 )
 BOYS = tuple(
-    """Abel Adam Alfie Amos Anton Arlo Ben Bruno Carl Cole Dan Eli Emil Erik Felix Finn Frank Fred
-    George Gus Hans Harry Henry Hugo Isaac Ivan Jack Jacob Jan Joe Jonas Karl Kurt Leo Louis Luke
-    Marco Max Milo Ned Nick Noah Oliver Oscar Otto Paul Peter Ralph Remy Rob Sam Simon Ted Theo Tim
-    Toby Tom Victor Walter Will""".split()
+    word_list("""
+    Abel Adam Alfie Amos Anton Arlo Ben Bruno Carl Cole Dan Eli Emil Erik Felix Finn Frank Fred
+    George Gus Hans Harry Henry Hugo Isaac Ivan Jack Jacob Jan Joe Jonas Karl Kurt Leo Louis
+    Luke Marco Max Milo Ned Nick Noah Oliver Oscar Otto Paul Peter Ralph Remy Rob Sam Simon Ted
+    Theo Tim Toby Tom Victor Walter Will
+    """)
 )
 
 

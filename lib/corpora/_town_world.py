@@ -113,7 +113,14 @@ class World:
     def problem(self, event: Event) -> str:
         """Why this cannot happen now; empty if it can."""
         who, thing, whom, kind = event.who, event.thing, event.whom, event.kind
-        if who in self.asleep and kind not in ("wake", "found_asleep", "feel", "win", "passed", "end"):
+        if who in self.asleep and kind not in (
+            "wake",
+            "found_asleep",
+            "feel",
+            "win",
+            "passed",
+            "end",
+        ):
             return f"{who.name} is asleep" if who else ""
         if who is not None and whom is not None and kind not in FROM_AFAR:
             if self.place.get(who) != self.place.get(whom):
@@ -196,6 +203,12 @@ class World:
             self.asleep.add(who)
         elif kind == "wake" and who:
             self.asleep.discard(who)
+        elif kind in ("win", "tie", "leave_behind") and who:
+            self.place[who] = event.place
+            if kind == "win" and thing:
+                self.holder[thing] = who
+            if kind == "tie" and whom:
+                self.place[whom] = event.place
 
     def pick(self, items: Iterable[T]) -> T:
         """One of the items, by chance."""
@@ -204,4 +217,15 @@ class World:
 
 FROM_AFAR = ("want_gift", "lead", "win", "bond", "blame", "owes", "plan", "miss", "end", "deliver",
              "passed", "turn_back")  # fmt: skip
-NEEDS_HOLDING = ("give", "lend", "return", "trade", "put", "drop", "hide", "eat", "share_out", "use")
+NEEDS_HOLDING = (
+    "give",
+    "lend",
+    "return",
+    "trade",
+    "put",
+    "drop",
+    "hide",
+    "eat",
+    "share_out",
+    "use",
+)
