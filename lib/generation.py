@@ -201,7 +201,7 @@ class KVCache:
     """The keys and values that one layer has computed, so that no token is read twice.
 
     They lie in buffers with room to spare; a full buffer is doubled, so that each number is moved
-    twice on average however long the text grows. Layers with a window keep everything too:
+    at most twice on average however long the text grows. Layers with a window keep everything too:
     their mask hides what is too far back. For reading only: gradients cannot flow through it.
 
     Attributes:

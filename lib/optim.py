@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lib._training_parallel import gathered
+
 
 class Optimizer:
     """What all optimizers share: parameters in groups, each with a rate of its own.
@@ -237,19 +239,13 @@ def clip_gradients(params: Iterable[Tensor], max_norm: float) -> Tensor:
     gradients = [p.grad for p in params if p.grad is not None]
     if not gradients:
         return torch.zeros(())
-    norms = [whole(gradient.float().square().sum()) for gradient in gradients]
+    norms = [gathered(gradient.float().square().sum()) for gradient in gradients]
     norm = torch.stack(norms).sum().sqrt()
     factor = (max_norm / (norm + 1e-6)).clamp(max=1.0).item()
     if factor < 1:
         for gradient in gradients:
             gradient.mul_(factor)
     return norm
-
-
-def whole(x: Tensor) -> Tensor:
-    """The number itself, where a model is spread over several processes (FSDP)."""
-    gather = getattr(x, "full_tensor", None)
-    return x if gather is None else gather()
 
 
 def parameter_groups(

@@ -291,7 +291,7 @@ def evaluate_loss(
 def best_precision(device: torch.device | str = "cpu") -> str:
     """ "bfloat16" where the processor multiplies it in hardware and fast, else "float32".
 
-    A CPU without such hardware computes in bfloat16 up to fifty times slower.
+    A CPU without such hardware computes far more slowly in bfloat16 than in float32.
     """
     device = torch.device(device)
     if device.type == "cuda":

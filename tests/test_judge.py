@@ -14,6 +14,7 @@ import torch
 
 from lib.course import judge as judging
 from lib.course.bank import Case, Exercise, find
+from lib.course.compare import brief
 from lib.course.grading import grade
 from lib.course.judge import judge
 from lib.course.reference import reference
@@ -416,3 +417,7 @@ def test_reference_is_the_librarys_own() -> None:
     import lib.attention
 
     assert reference(MASK) is lib.attention.causal_mask
+
+
+def test_a_tensor_without_numbers_is_told_by_its_shape() -> None:
+    assert brief(torch.empty(2, 2, device="meta")) == "tensor of shape (2, 2), float32"

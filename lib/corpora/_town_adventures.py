@@ -60,9 +60,8 @@ def free(t: Teller, e: Event) -> list[Clause]:
         act(
             e,
             lambda f: (
-                f"carefully {v('free', f)} {t.obj(whom)}"
-                if False
-                else f"{v('free', f)} {t.obj(whom)} {t.pick(('with great care', 'at once', 'in no time'))}"
+                f"{v('free', f)} {t.obj(whom)} "
+                f"{t.pick(('with great care', 'at once', 'in no time'))}"
             ),
         )
     ]

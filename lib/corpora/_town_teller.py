@@ -70,7 +70,6 @@ class Teller:
     seen: dict[Person, int] = field(default_factory=dict)  # last sentence that mentions them
     named: dict[Person, int] = field(default_factory=dict)  # last sentence with their name
     thing_seen: dict[Thing, int] = field(default_factory=dict)
-    place_now: str = ""
     subject: Person | None = None
     opener: str = ""
     last_openers: list[str] = field(default_factory=list)
@@ -247,7 +246,6 @@ class Teller:
 
     def to(self, place: str) -> str:
         """The place as a goal, without a preposition: "the old mill"."""
-        self.place_now = place
         if self.maybe(0.3):
             return f"the {self.pick(PLACES[place].adjectives)} {place}"
         return f"the {place}"

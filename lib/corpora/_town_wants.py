@@ -32,9 +32,8 @@ def want_gift(t: Teller, e: Event) -> list[Clause]:
     who, whom = e.who, e.whom
     assert who and whom
     why = t.pick(_GIFT_DAYS)
-    where = f", who lived {t.at(whom.home)}" if False else ""
     return [act(e, lambda f: f"{v(t.pick(('want to', 'plan to', 'decide to')), f)} surprise "
-                f"{t.obj(whom)}{where}{why}")]  # fmt: skip
+                f"{t.obj(whom)}{why}")]  # fmt: skip
 
 
 _GIFT_DAYS = (" on a special day", " with a present", " with something made by hand",
@@ -64,9 +63,7 @@ def need(t: Teller, e: Event) -> list[Clause]:
     assert who and thing and whom
     some = a(thing.noun)
     if e.note == "stuck":
-        return [part(e, lambda: f"{t.sub(who)} pulled, but {t.obj(whom)} did not come free"),
-                part(e, lambda: f"{t.sub(who)} needed {some}", "so")] if False else [
-            act(e, lambda f: f"{v('need', f)} {some} to free {t.obj(whom)}")]  # fmt: skip
+        return [act(e, lambda f: f"{v('need', f)} {some} to free {t.obj(whom)}")]
     aim = {"hungry": t.pick(("give {} something to eat", "feed {}")),
            "cold": t.pick(("keep {} warm", "warm {}"))}[e.note]  # fmt: skip
     return [act(e, lambda f: f"{v(t.pick(('want to', 'decide to')), f)} {aim.format(t.obj(whom))}")]

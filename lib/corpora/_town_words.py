@@ -461,7 +461,6 @@ WEATHERS = {
         """
     )
 }
-DAYTIMES = ("morning", "noon", "afternoon", "evening", "night")
 RELATIONS = {
     "f": ("sister", "friend", "cousin", "neighbour", "aunt", "grandmother"),
     "m": ("brother", "friend", "cousin", "neighbour", "uncle", "grandfather"),

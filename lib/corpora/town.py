@@ -207,7 +207,7 @@ def card(words: int = 1_000_000, guesses: int = 50_000, seed: int = 0) -> dict[s
     """How varied the stories are, measured: `CARD` holds the numbers for a million words.
 
     Args:
-        words: how many words of training stories to look at (a million takes half a minute).
+        words: how many words of training stories to look at (a million takes some ten seconds).
         guesses: how many words of held-out stories the 5-gram model guesses.
         seed: which stories.
 

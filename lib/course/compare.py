@@ -289,7 +289,7 @@ def brief(value: Any) -> str:
     """A value in at most about a line: small tensors whole, large ones by shape and dtype."""
     if isinstance(value, torch.Tensor):
         kind = str(value.dtype).removeprefix("torch.")
-        if value.numel() <= 6:
+        if value.numel() <= 6 and not value.is_meta:
             shape = f", shape {tuple(value.shape)}" if value.ndim != 1 else ""
             rounded = _rounded(_tensor_to_list(_tensor_detach(value)))
             return f"tensor({rounded}{shape}, {kind})"

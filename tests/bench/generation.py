@@ -7,17 +7,20 @@ import math
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
+from lib import hub
 from lib.generation import generate, sampler
 from lib.transformer import Config, Transformer
 from tests.bench._memory import peak_growth
+from tests.bench._turns import seconds_in_turns
 
 ROOT = Path(__file__).parents[2]
 SHAPE = {"vocab_size": 4096, "d_model": 256, "n_layer": 6, "n_head": 4, "d_hidden": 768}
@@ -33,42 +36,9 @@ def our_model() -> Transformer:
 
 def their_model(ours: Transformer) -> Any:
     """A Llama with our weights."""
-    config = LlamaConfig(
-        vocab_size=SHAPE["vocab_size"],
-        hidden_size=SHAPE["d_model"],
-        intermediate_size=SHAPE["d_hidden"],
-        num_hidden_layers=SHAPE["n_layer"],
-        num_attention_heads=SHAPE["n_head"],
-        max_position_embeddings=N_CONTEXT,
-        rms_norm_eps=1e-6,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-    )
-    theirs = LlamaForCausalLM(config).eval()
-    names = {
-        "embedding.weight": "model.embed_tokens.weight",
-        "head.weight": "lm_head.weight",
-        "norm.weight": "model.norm.weight",
-        "attention_norm": "input_layernorm",
-        "mlp_norm": "post_attention_layernorm",
-        "attention.query": "self_attn.q_proj",
-        "attention.key": "self_attn.k_proj",
-        "attention.value": "self_attn.v_proj",
-        "attention.output": "self_attn.o_proj",
-        "mlp.gate": "mlp.gate_proj",
-        "mlp.up": "mlp.up_proj",
-        "mlp.down": "mlp.down_proj",
-    }
-    weights = {}
-    for name, weight in ours.state_dict().items():
-        block, _, part = name.removeprefix("blocks.").partition(".")
-        if name.startswith("blocks."):
-            part, _, kind = part.rpartition(".")
-            weights[f"model.layers.{block}.{names[part]}.{kind}"] = weight
-        else:
-            weights[names[name]] = weight
-    theirs.load_state_dict(weights)
-    return theirs
+    with tempfile.TemporaryDirectory() as folder:
+        hub.save(ours, f"{folder}/llama", architecture="llama", pad_token_id=0)
+        return LlamaForCausalLM.from_pretrained(f"{folder}/llama").eval()
 
 
 def ours_writes(model: Transformer, prompts: torch.Tensor, n: int, **settings: Any) -> list[Any]:
@@ -94,17 +64,10 @@ def compare(
     ours: Callable[[], Any], theirs: Callable[[], Any], runs: int
 ) -> tuple[float, float, float]:
     """Median seconds of both, run in turns, and the median of the ratios of neighbouring runs."""
-    pairs = []
     ours(), theirs()  # both warm
-    for _ in range(runs):
-        took = []
-        for function in (ours, theirs):
-            start = time.perf_counter()
-            function()
-            took.append(time.perf_counter() - start)
-        pairs.append(took)
-    ratio = statistics.median(b / a for a, b in pairs)
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), ratio
+    took = seconds_in_turns({"ours": ours, "theirs": theirs}, runs)
+    ratio = statistics.median(b / a for a, b in zip(took["ours"], took["theirs"], strict=True))
+    return statistics.median(took["ours"]), statistics.median(took["theirs"]), ratio
 
 
 def matrix_products(model: Transformer) -> float:

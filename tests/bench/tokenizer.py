@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tokenizers import Tokenizer as HuggingFace
 from lib.corpora import read
 from lib.tokenizer import PATTERN, Tokenizer, train_bpe
 from tests.bench._memory import peak_growth
+from tests.bench._turns import seconds_in_turns
 
 ROOT = Path(__file__).parents[2]
 SIZE = 8_000_000
@@ -39,14 +39,9 @@ def hugging_face(text: str, vocab_size: int) -> HuggingFace:
 
 
 def compare(ours: Callable[[], Any], theirs: Callable[[], Any], runs: int) -> tuple[float, float]:
-    """Median seconds of both, run in turns: a busy neighbour hits both alike."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(runs):
-        for function, took in zip((ours, theirs), seconds, strict=True):
-            start = time.perf_counter()
-            function()
-            took.append(time.perf_counter() - start)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+    """Median seconds of both."""
+    took = seconds_in_turns({"ours": ours, "theirs": theirs}, runs)
+    return statistics.median(took["ours"]), statistics.median(took["theirs"])
 
 
 def a_long_text() -> str:

@@ -14,7 +14,6 @@ import importlib.util
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tqdm import tqdm
 from lib.optim import make_optimizer
 from lib.training import best_precision, in_precision, next_token_loss, train_step
 from lib.transformer import Config, Transformer, flops_per_token
+from tests.bench._turns import seconds_in_turns
 
 N_LAYER, D_MODEL, N_HEAD, N_CONTEXT, VOCAB, BATCH = 6, 256, 4, 256, 4096, 16
 GATED_HIDDEN = 683
@@ -151,17 +151,12 @@ def texts() -> tuple[Tensor, Tensor]:
     return x[:, :-1], x[:, 1:]
 
 
-def seconds_in_turns(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """Median seconds of each, run in turns: a busy neighbour hits all alike."""
+def compare(steps: dict[str, Step], rounds: int) -> dict[str, float]:
+    """Median seconds of each, after two steps that do not count."""
     for step in tqdm(steps.values(), desc="warming up", leave=False):
         step()
         step()
-    took: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in tqdm(range(rounds), desc="rounds", leave=False):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            took[name].append(time.perf_counter() - start)
+    took = seconds_in_turns(steps, rounds)
     return {name: statistics.median(times) for name, times in took.items()}
 
 
@@ -182,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
         steps["Hugging Face Llama, compiled"] = hugging_face(True, precision)
         for path in options.peer:
             steps[f"{path}, compiled"] = peer(path, True, precision)
-    median = seconds_in_turns(steps, options.rounds)
+    median = compare(steps, options.rounds)
 
     config = Config(VOCAB, D_MODEL, N_LAYER, N_HEAD, d_hidden=GATED_HIDDEN, n_context=N_CONTEXT)
     flops = flops_per_token(config, N_CONTEXT)
