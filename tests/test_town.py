@@ -94,8 +94,8 @@ def test_wrong_requests(wrong: dict[str, object]) -> None:
 
 
 FROZEN = {
-    "train": "f14b8bb09dcb019fda45f68013e3af7fb16056d8ffbd7d5874ffb2096c1ca5b1",
-    "held_out": "a0051605bf7de1bdecfcb33efba45d1f91e8de7f19b5ead6ca0ca27ce68e3e17",
+    "train": "6fe4631cd3e9dea608ba79804c1bd7034857b80d90a71fac758447793bb24ad2",
+    "held_out": "cb987576d5ae34799a84f32aec0997e402246d20ba91c7f65ab822b8401e5f32",
 }
 DIGEST = (
     "import hashlib; from lib.corpora import read; "
@@ -466,8 +466,8 @@ VISIBLE = (
 def test_it_rejects_planted_errors(
     plant: Callable[[Told, random.Random], Iterator[tuple[str, str]]],
 ) -> None:
-    """Measured over 2,000 stories: 98.3 % of contradictions, 99.0 % of impossible events,
-    98.6 % of swapped names."""
+    """Measured over 4,000 stories: 98.8 % of contradictions, 98.9 % of impossible events,
+    98.4 % of swapped names."""
     dice = random.Random(0)
     planted, caught, missed = Counter[str](), Counter[str](), []
     for one in stories():
@@ -606,7 +606,7 @@ def test_cut_texts_and_rubbish() -> None:
     """A text may stop anywhere and be anything; the checker answers all the same."""
     dice = random.Random(5)
     for one in stories()[:60]:
-        cut = one.text[: dice.randrange(40, len(one.text))]
+        cut = one.text[: dice.randrange(40, len(one.text))].rstrip()
         verdict = check_story(cut)
         if cut[-1] not in '.!?"':
             assert not verdict.complete
@@ -642,7 +642,7 @@ def test_nonsense_from_good_words() -> None:
 
 
 def test_answers_from_the_text() -> None:
-    """Measured 99.7 % of 12,640 questions."""
+    """Measured 99.9 % of 13,426 questions."""
     asked, right, sorts = 0, 0, Counter[str]()
     for one in stories():
         for question, reply in one.questions:

@@ -107,7 +107,7 @@ def lead(t: Teller, e: Event) -> list[Clause]:
             lambda: (
                 f"{t.sub(whom)} {t.pick(('followed with steady steps', 'was soon far behind', 'came after, step by step'))}"
             ),
-            t.pick(("but", "")),
+            "" if t.events[e.index + 1].kind == "mishap" else t.pick(("but", "")),
         ),
     ]
 
@@ -127,8 +127,7 @@ def sleep(t: Teller, e: Event) -> list[Clause]:
         ]
     words = t.pick(("go to bed and fall asleep", "fall asleep", "sleep soundly"))
     words = words.replace("and fall", "and fell") + t.pick(
-        ("", f" under {t.pick(('a warm blanket', 'a thick quilt', 'an old blanket'))}",
-         f" {PLACES[who.home].at} the {who.home}")
+        ("", f" under {t.pick(('a warm blanket', 'a thick quilt', 'an old blanket'))}")
     )  # fmt: skip
     return [part(e, lambda: f"{t.sub(who)} {v(words, 'past')}")]
 

@@ -64,11 +64,13 @@ def check_story(text: str) -> Verdict:
     """
     story = follow(text)
     problems = story.problems
-    parses = not any(problem.sort == "parse" for problem in problems) and bool(story.sentences)
+    n_cut = sum(problem.sort == "cut" for problem in problems)
+    parses = not any(problem.sort == "parse" for problem in problems)
+    parses = parses and len(story.sentences) > n_cut  # a cut sentence alone tells nothing
     return Verdict(
         parses,
         parses and not any(problem.sort == "truth" for problem in problems),
-        bool(story.sentences) and not any(problem.sort == "cut" for problem in problems),
+        bool(story.sentences) and not n_cut,
         problems,
         len(story.sentences),
     )

@@ -19,14 +19,19 @@ def end(t: Teller, e: Event) -> list[Clause]:
     since = t.pick(("from that day on, ", "from then on, ", "after that day, "))
     if whom:
         other, place = whom, t.pick(tuple(PLACES))
+        friends = "were better friends than ever" if who.bond or whom.bond else "were good friends"
         met = t.pick((f"often met {PLACES[place].at} the {place}", "shared everything", "told each other every secret",
                       "were the best of friends", "visited each other every week", "helped each other every day",
-                      "were good friends", "never quarrelled again" if t.theme in ("quarrel", "blame") else
+                      friends, "never quarrelled again" if t.theme in ("quarrel", "blame") else
                       "played together every evening"))  # fmt: skip
         pronoun = t.maybe(0.25)
 
         def both() -> str:
-            return t.pair(who, other) if pronoun else f"{t.named_as(who)} and {t.named_as(other)}"
+            return (
+                t.pair(who, other)
+                if pronoun and "friends" not in met
+                else f"{t.named_as(who)} and {t.named_as(other)}"
+            )
 
         ends += [lambda: f"{since}{both()} {met}"] * 2
         till = t.pick(
@@ -35,22 +40,21 @@ def end(t: Teller, e: Event) -> list[Clause]:
         talk = t.pick(
             ("talked", "sang", "danced", "told stories", "sat together", "laughed", "played")
         )
-        where = t.pick(
-            (
-                "",
-                " by the fire",
-                " under the trees",
-                " on a bench",
-                " at the door",
-                " in the garden",
-            )
-        )
-        ends.append(lambda: f"{both()} {talk}{where} {till}")
+        indoors = t.here and PLACES[t.here].indoors
+        where = t.pick(("", " by the fire") if indoors else ("", " in the grass", " side by side"))
+        back = t.theme == "animal" and any(event.kind == "return" for event in t.events)
+        if (
+            not back
+            and t.theme not in ("trade", "night")
+            and not (t.theme == "borrow" and e.note == "content")
+        ):
+            ends.append(lambda: f"{both()} {talk}{where} {till}")
     if thing:
         care = t.pick(("always kept {} in a safe place", "took good care of {}", "was very careful with {}",
-                       "never lost {} again" if e.note == "keep" else "loved {} even more than before"))  # fmt: skip
+                       "never lost {} again" if t.theme == "lost" else "loved {} even more than before" if t.theme == "fix"
+                       else "was very proud of {}"))  # fmt: skip
         ends.append(lambda: f"{since}{t.sub(who)} {care.format(t.thing(thing, it=False))}")
-    lesson = t.pick(LESSONS[t.theme])
+    lesson = t.pick(lessons(t))
     knew = t.pick(
         (
             "had learned that",
@@ -79,17 +83,18 @@ def end(t: Teller, e: Event) -> list[Clause]:
             "sat on the doorstep",
         )
     )
-    mused = t.pick(
-        ("thought of {}", "told the moon about {}", "smiled at the thought of {}", "dreamed of {}")
-    )
+    last = {"lay in bed": "dreamed of {}", "sat by the window": "told the moon about {}"}
+    mused = t.pick(("thought of {}", "smiled at the thought of {}", last.get(sat, "thought of {}")))
 
     def about() -> str:
         return t.thing(thing, it=False) if thing else t.named_as(whom) if whom else "the long day"
 
-    ends.append(lambda: f"{evening}{t.sub(who)} {sat} and {mused.format(about())}")
+    if t.theme != "night":
+        ends.append(lambda: f"{evening}{t.sub(who)} {sat} and {mused.format(about())}")
     words = t.pick(("what a day", "this was the best day of the year", "all is well", "what an adventure",
                     "I am so happy", "tomorrow we will do it again" if t.theme in ("weather", "share", "borrow")
-                    else "tomorrow is a new day"))  # fmt: skip
+                    else "what a lovely day"))  # fmt: skip
+    words = words if t.theme != "night" else t.pick(("what a night", "what an adventure"))
     first = t.pick(ends)
     if t.maybe(0.15):
         return [
@@ -97,6 +102,29 @@ def end(t: Teller, e: Event) -> list[Clause]:
             part(e, first),
         ]
     return [part(e, first)]
+
+
+def lessons(t: Teller) -> tuple[str, ...]:
+    """What can be learnt from what happened."""
+    happened = {event.kind for event in t.events}
+    fits = {
+        "good neighbours are worth more than gold": "tell_where" in happened,
+        "somebody always knows the way": "tell_where" in happened,
+        "it is better to search than to cry": "search" in happened,
+        "it is good to ask for help": "way" in happened,
+        "taking turns is better than winning": "turns_with" in happened,
+        "a polite word opens many doors": "ask" in happened,
+        "a promise is a promise": "return" in happened,
+        "borrowed things must go back": "return" in happened,
+        "kindness comes back": "lend" in happened or "work" in happened,
+        "it is never too late to say sorry": "sorry" in happened,
+        "a slow and steady runner can win a race": "win" in happened,
+        "it is not wise to boast": "win" in happened,
+        "a race is not over before the end": "win" in happened,
+        "winning is not everything": "tie" in happened,
+        "a friend is worth more than a prize": "tie" in happened,
+    }
+    return tuple(lesson for lesson in LESSONS[t.theme] if fits.get(lesson, True))
 
 
 LESSONS = {
@@ -117,6 +145,7 @@ LESSONS = {
     "gift": ("the best presents come from the heart", "giving is as nice as getting",
              "a small gift can make somebody very happy", "love is the best part of a present"),
     "race": ("a slow and steady runner can win a race", "it is not wise to boast", "winning is not everything",
+             "a friend is worth more than a prize",
              "a race is not over before the end"),
     "fix": ("almost anything can be mended", "a broken thing can be made whole again",
             "patience and skill work wonders", "it is better to mend than to complain"),

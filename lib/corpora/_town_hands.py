@@ -6,6 +6,7 @@ from __future__ import annotations
 from lib.corpora._town_phrases import act, part, tells
 from lib.corpora._town_teller import Clause, Teller
 from lib.corpora._town_verbs import phrase as v
+from lib.corpora._town_words import CLOTH
 from lib.corpora._town_world import Event
 
 
@@ -99,6 +100,8 @@ def breaks(t: Teller, e: Event) -> list[Clause]:
     who, thing, whom = e.who, e.thing, e.whom
     assert who and thing
     snap = t.pick(("broke", "cracked", "broke in two", "broke into pieces"))
+    if thing.noun in CLOTH:
+        snap = t.pick(("tore", "tore in two"))
     if e.note == "pull" and whom:
         if t.maybe(0.5):
             return [part(e, lambda: f"{t.pair(who, whom)} pulled at {t.thing(thing)} from both sides"),
@@ -125,6 +128,13 @@ def breaks(t: Teller, e: Event) -> list[Clause]:
             part(e, lambda: f"{t.thing_sub(thing)} {snap}")]  # fmt: skip
 
 
+_GLUES = {
+    "cloth": ("with strong thread", "with some thread"),
+    "glass": ("with glue", "with a drop of glue"),
+    "wood": ("with glue and string", "with a few nails", "with some wire"),
+}
+
+
 @tells("mend")
 def mend(t: Teller, e: Event) -> list[Clause]:
     who, thing, whom, other = e.who, e.thing, e.whom, e.other
@@ -139,12 +149,12 @@ def mend(t: Teller, e: Event) -> list[Clause]:
                 ),
             )
         ]
-    glue = t.pick(("with glue and string", "with great care", "with a few nails", "piece by piece",
-                   "with some wire", "with strong thread"))  # fmt: skip
+    glue = t.pick(("with great care", "piece by piece", *_GLUES["cloth" if thing.noun in CLOTH else
+                   "glass" if thing.noun in ("mirror", "cup", "jar", "flute", "whistle") else "wood"]))  # fmt: skip
     if e.note == "together" and whom:
         return [part(e, lambda: f"{t.pair(who, whom)} {v(verb, 'past')} {t.thing(thing)} together")]
     if whom:
-        glue = t.pick(("in no time", "with a few quick taps", "with skilful fingers", glue))
+        glue = t.pick(("in no time", "with skilful fingers", glue))
     return [act(e, lambda f: f"{v(verb, f)} {t.thing(thing)} {glue}")]
 
 

@@ -80,8 +80,8 @@ ADJECTIVES = word_list("""
     patched folded torn broken whole empty full open closed locked new fresh ripe sweet sour
     sticky juicy tasty crunchy hot warm cool cold chilly icy frozen wet dry damp muddy dusty
     rusty dirty clean tidy neat shiny bright dim dark pale clear moonlit sunny windy breezy
-    blustery rainy drizzly snowy foggy misty frosty stormy cloudy sandy grassy smoky steep shady
-    busy noisy loud quiet silent calm still lonely crowded cosy pretty lovely beautiful ugly
+    blustery rainy drizzly snowy wintry foggy misty frosty stormy cloudy sandy grassy smoky steep
+    shady busy noisy loud quiet silent calm still lonely crowded cosy pretty lovely beautiful ugly
     fine wonderful nice good better best bad worse worst terrible strange odd funny special
     usual same different other another next last first second third only own early late quick
     slow fast faster fastest right wrong left true real simple easy difficult possible ready

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (a phrase reads best on one line)
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from lib.corpora._town_phrases import act, part, tells
@@ -16,7 +17,9 @@ from lib.corpora._town_world import Event
 def feel(t: Teller, e: Event) -> list[Clause]:
     who = e.who
     assert who
-    mood = t.pick(MOODS[e.note])
+    mood = t.pick([mood for mood in MOODS[e.note] if mood != "eager"])
+    if e.cause >= 0 and t.events[e.cause].kind in ("turns", "refuse", "keep_food"):
+        mood = t.pick(("sad", "unhappy", "downcast")) if e.note == "sad" else mood
     more = t.pick(("", "", "very ", "really ")) if mood not in _STRONG else ""
     way = t.chance.random()
     link = "react" if e.cause == e.index - 1 else ""
@@ -24,17 +27,16 @@ def feel(t: Teller, e: Event) -> list[Clause]:
     if way < 0.5 or e.note not in _SHOWS:
         verb = t.pick(("was", "was", "felt"))
         if e.whom:
-            about = lambda: t.pick(("", " and looked at the food", " after a long day"))  # noqa: E731
+            about = lambda: t.pick(("", " and looked at the food"))  # noqa: E731
         return [part(e, lambda: f"{t.sub(who)} {verb} {more}{mood}{about()}", link)]
     show = t.pick(_SHOWS[e.note])
-    if way < 0.7:
+    if way < 0.7 or "relief" in show:
         return [act(e, lambda f: v(show, f), link=link)]
     if way < 0.85:
         return [
             part(
                 e,
                 lambda: f"{t.sub(who)} {v(show, 'past')} because {t.again(who)} was so {mood}",
-                link,
             )
         ]
     return [
@@ -50,7 +52,7 @@ def why_so(t: Teller, e: Event) -> Callable[[], str]:
     if t.maybe(0.3):
         return lambda: ""
     if cause.kind == "miss" and thing:
-        return lambda: f" without {t.thing(thing, who, it=False)}"
+        return lambda: f" without {t.thing(thing, who)}"
     if cause.kind in ("refuse", "keep_food", "blame"):
         words = t.pick(
             (" at this answer", " about this", " and did not know what to say", " to hear that")
@@ -62,6 +64,7 @@ def why_so(t: Teller, e: Event) -> Callable[[], str]:
         cause.kind in ("give", "take", "return", "thank")
         and thing
         and e.note in ("glad", "relieved")
+        and (cause.kind in ("take", "thank") or cause.whom is who)
     ):
         if e.note == "relieved" or t.maybe(0.5):
             hold = t.pick(("hold", "have", "see"))
@@ -81,7 +84,7 @@ def why_so(t: Teller, e: Event) -> Callable[[], str]:
 
 
 _STRONG = ("starving", "overjoyed", "furious", "delighted", "exhausted", "astonished", "amazed", "heartbroken",
-           "miserable", "joyful", "startled")  # fmt: skip
+           "miserable", "joyful", "startled", "guilty")  # fmt: skip
 _SKY = {
     "rainy": "rain",
     "foggy": "fog",
@@ -103,7 +106,7 @@ _SHOWS = {
     "relieved": ("take a deep breath", "smile again", "laugh with relief"),
     "proud": ("smile from ear to ear", "stand very tall", "hum a happy tune"),
     "excited": ("jump up and down", "clap with joy", "gasp with joy"),
-    "surprised": ("gasp", "stare with open eyes"),
+    "surprised": ("gasp", "stare with wide eyes"),
 }  # fmt: skip
 _SHOWS = {mood: tuple(w for w in ways if "{}" not in w) for mood, ways in _SHOWS.items()}
 
@@ -134,7 +137,9 @@ def use(t: Teller, e: Event) -> list[Clause]:
     assert who and thing
     rest = here(e.extra)
     long = ("", "", "", " all afternoon", " with great joy", " for hours")
-    how = t.pick(long if e.note != "use" else ("", "", " with great care", " without any trouble"))
+    how = t.pick(long) if e.note in _LASTING else ""
+    if e.note == "use":
+        how = t.pick(("", "", " with great care", " without any trouble"))
     if whom:
         main = part(
             e, lambda: f"{t.pair(who, whom)} {v(e.note, 'past')} {rest.format(t.thing(thing))}{how}"
@@ -152,15 +157,15 @@ def use(t: Teller, e: Event) -> list[Clause]:
     return [main, part(e, lambda: result, role="state")]
 
 
+_LASTING = ("fly", "play", "kick", "ride", "roll", "read", "draw", "beat")
+
+
 def here(words: str) -> str:
     """The use without its place, for somebody who is there."""
-    for place, entry in PLACES.items():
-        end = f" {entry.at} the {place}"
-        if words.endswith(end):
-            return words[: -len(end)]
-        end = f" in the {place}"
-        if words.endswith(end):
-            return words[: -len(end)]
+    for place in PLACES:
+        short = re.sub(rf" (at|by|in|on|to) the (\w+ )?{place}$", "", words)
+        if short != words:
+            return short
     return words
 
 
@@ -170,6 +175,8 @@ def owner(t: Teller, e: Event) -> list[Clause]:
     assert who and thing
     way = t.chance.random() * (0.7 if e.index < 3 else 1)
     hero_ = t.people[0]
+    knew = "heard" if t.theme == "quarrel" else "knew"
+    way = max(way, 0.4) if t.theme == "quarrel" else way
     if way < 0.4:
         return [part(e, lambda: f"{t.sub(who)} {t.at(e.place)} had {t.a_thing(thing)}")]
     if way < 0.7:
@@ -177,16 +184,17 @@ def owner(t: Teller, e: Event) -> list[Clause]:
             part(
                 e,
                 lambda: (
-                    f"{t.sub(hero_)} knew that {t.named_as(who)} {t.at(e.place)} had {t.a_thing(thing)}"
+                    f"{t.sub(hero_)} {knew} that {t.named_as(who)} {t.at(e.place)} had {t.a_thing(thing)}"
                 ),
             )
         ]
-    if way < 0.85:
+    at_home = who.home == e.place
+    if way < 0.85 and (at_home or who.group == "grown"):
         return [
             part(
                 e,
                 lambda: (
-                    f"{t.at(e.place)} {v('live', 'past') if who.home == e.place else 'worked'} {t.named_as(who)}, who had {t.a_thing(thing)}"
+                    f"{t.at(e.place)} {v('live', 'past') if at_home else 'worked'} {t.named_as(who)}, who had {t.a_thing(thing)}"
                 ),
             )
         ]

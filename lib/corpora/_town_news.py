@@ -25,7 +25,8 @@ def thank(t: Teller, e: Event) -> list[Clause]:
                     link="react",
                 )
             ]
-        how = t.pick((" with a bow", " again and again", " warmly", " three times", " for the help",
+        helped = e.note == "hint" or t.events[e.index - 1].kind in ("mend", "free", "return")
+        how = t.pick((" with a bow", " again and again", " warmly", " for the help" if helped else "",
                       " from the heart", " with a hug", " very politely", " for being so kind"))  # fmt: skip
         return [act(e, lambda f: f"{v('thank', f)} {t.obj(whom)}{how}", link="react")]
     name = f", {whom.name}" if whom in t.known and t.maybe(0.4) else ""
@@ -39,6 +40,7 @@ def thank(t: Teller, e: Event) -> list[Clause]:
     if e.note == "hint":
         tails = ["I will look there at once.", "you have helped me very much.", "I will hurry.",
                  "now I know where to go.", "that is good to know."]  # fmt: skip
+        tails = tails[1:] if t.events[e.index - 1].kind == "way" else tails
     elif thing and thing.group != "box":
         lovely = t.pick(("lovely", "beautiful", "fine", "wonderful"))
         nice = f"what {'' if thing.plural else 'a '}{lovely} {thing.noun}!"
@@ -48,11 +50,9 @@ def thank(t: Teller, e: Event) -> list[Clause]:
             tails += [f"now I can {purpose(t, thing)}."] * 4
         if thing.owner is whom:
             tails.append(f"I will bring {it(thing)} back soon.")
-    words = (
-        f"{words}{name}{t.pick('!.')} {capital(t.pick(tails))}"
-        if t.maybe(0.85)
-        else f"{words}{name}!"
-    )
+    tail = t.pick([words for words in tails if words not in t.said] or tails)
+    t.said.add(tail)
+    words = f"{words}{name}{t.pick('!.')} {capital(tail)}" if t.maybe(0.85) else f"{words}{name}!"
     return [
         say(
             t,
@@ -145,7 +145,8 @@ def hear_of(t: Teller, e: Event) -> list[Clause]:
     who = e.who
     assert who
     at = f"{PLACES[e.place].at} the {e.place}"
-    return [act(e, lambda f: f"{v('know', f)} that the {e.note} {at} could mend almost anything")]
+    return [act(e, lambda f: f"{v('know', f)} that the {e.note} {at} could mend almost anything",
+                role="state")]  # fmt: skip
 
 
 @tells("offer")

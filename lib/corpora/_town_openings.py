@@ -34,7 +34,7 @@ def hero(t: Teller, e: Event) -> list[Clause]:
             return (
                 f"{once}{adjective} {kind} {named} {who.name} {lived} {t.at(e.place)}{family}{also}"
             )
-        if way < 0.85:
+        if way < 0.93:
             if near:
                 return f"{near}there lived {adjective} {kind} {named} {who.name}"
             return f"{t.at(e.place)} lived {adjective} {kind} {named} {who.name}{who_also}"
@@ -45,13 +45,13 @@ def hero(t: Teller, e: Event) -> list[Clause]:
     near = t.pick(
         ("", "in a town by the sea, ", "in a small town, ", "at the edge of a little town, ")
     )
-    home = 0.25 <= way < 0.45 or (0.65 <= way < 0.85 and near)
+    home = 0.25 <= way < 0.45 or (0.65 <= way < 0.93 and near)
     joined = not home and t.maybe(0.65)
     also = f" and {habit}" if joined else ""
     who_also = f", who {habit}" if joined else ""
     clauses = [full(e, begin)]
     if home:
-        house = t.pick(("home was", "bed was"))
+        house = "home was"
         if t.maybe(0.25):
             joined = True
             clauses.append(
@@ -68,20 +68,20 @@ def hero(t: Teller, e: Event) -> list[Clause]:
             clauses.append(part(e, lambda: f"{t.sub(who)} lived {t.at(e.place)}{family}"))
     if not joined and t.maybe(0.7):
         known = t.pick(("", "all the neighbours knew that ", "it was no secret that ", "people said that ",
-                        f"everyone {t.at(e.place)} knew that ", "it is true that ")
-                       if way < 0.85 else ("",))  # fmt: skip
+                        "everybody in town knew that ")
+                       if way < 0.93 else ("",))  # fmt: skip
         clauses.append(part(e, lambda: f"{known}{t.sub(who)} {habit}"))
     return clauses
 
 
 _NIGHTS = {"sunny": ("warm", "clear", "moonlit"), "windy": ("windy", "stormy"), "rainy": ("rainy", "wet"),
-           "snowy": ("snowy", "white"), "foggy": ("foggy", "misty"), "cold": ("cold", "frosty")}  # fmt: skip
+           "snowy": ("snowy", "wintry"), "foggy": ("foggy", "misty"), "cold": ("cold", "frosty")}  # fmt: skip
 
 
 def flavour(t: Teller, e: Event, clauses: list[Clause]) -> None:
     """What may stand before or after: a manner, the weather."""
     first, last = clauses[0], clauses[-1]
-    plain = not (first.link or first.tail or e.extra or t.theme == "race")
+    plain = not (first.link or first.tail or e.extra or t.theme in ("race", "blame"))
     if first.verb and plain and e.kind in _FRONTS and t.maybe(0.3):
         low = e.kind == "go" and t.mood in ("sad", "sorry", "worried", "afraid", "cross", "lonely")
         first.front = t.pick(_LOW if low else _FRONTS[e.kind])
@@ -100,19 +100,18 @@ _FRONTS = {
     "find": ("after a long search, ", "at long last, ", "all of a sudden, ", "by good luck, "),
     "take": ("with great care, ", "quickly, ", "with a cry of joy, ", "with a happy sigh, "),
     "ask": ("shyly, ", "politely, ", "with a beating heart, ", "with a bow, "),
-    "give": ("with a smile, ", "without a word, ", "gladly, ", "with a friendly nod, "),
-    "lend": ("with a smile, ", "without a word, ", "gladly, ", "with a friendly nod, "),
+    "give": ("with a smile, ", "without delay, ", "gladly, ", "with a friendly nod, "),
+    "lend": ("with a smile, ", "without delay, ", "gladly, ", "with a friendly nod, "),
     "return": ("with many thanks, ", "with a smile, ", "as promised, "),
-    "mend": ("patiently, ", "with great care, ", "with steady hands, ", "bit by bit, "),
-    "work": ("without delay, ", "with a will, ", "without a grumble, "),
+    "mend": ("patiently, ", "with steady hands, ", "bit by bit, "),
+    "work": ("without delay, ", "with a will, "),
     "trade": ("with a smile, ", "after a short talk, ", "without regret, "),
     "unlock": ("with a beating heart, ", "with great care, ", "at last, "),
-    "make": ("with great care, ", "in secret, ", "for two days, ", "by candlelight, "),
     "sleep": ("tired but happy, ", "with a yawn, "),
     "thank": ("with shining eyes, ", "from the heart, "),
-    "free": ("with great care, ", "bit by bit, ", "with all possible strength, "),
+    "free": ("bit by bit, ", "with all possible strength, "),
 }  # fmt: skip
-_IN_WEATHER = ("go", "search", "find", "work", "use", "meet", "rest")
+_IN_WEATHER = ("go", "search", "find", "work", "use", "rest")
 _AIR = {
     "sunny": ("in the sunshine", "under the blue sky", "in the warm sun", "in the bright light"),
     "windy": ("in the wind", "against the wind", "in the fresh breeze", "in spite of the wind"),
@@ -139,10 +138,8 @@ def day(t: Teller, e: Event) -> list[Clause]:
             words = f"then, on {a(t.pick(mornings))} {when}, "
         return [Clause((e.index,), text=lambda: words, link="open", scene=True)]
     if t.maybe(0.4) or night:
-        state = part(e, lambda: f"it was {a(t.pick(mornings))} {when}", role="scene")
-        return [state] if t.maybe(0.5) or night else [
-            part(e, lambda: f"it was {a(t.pick(mornings))} {when}, and {t.pick(weather.states[1:])}",
-                 role="scene")]  # fmt: skip
+        more = "" if night or t.maybe(0.5) else f", and {t.pick(weather.states[1:])}"
+        return [full(e, lambda: f"it was {a(t.pick(mornings))} {when}{more}")]
     if t.maybe(0.7):
         words = f"one {when}, when {t.pick(weather.states)}, "
         return [Clause((e.index,), text=lambda: words, link="open", scene=True)]
@@ -171,8 +168,12 @@ def has(t: Teller, e: Event) -> list[Clause]:
         )
         extra = t.pick((f"for {t.pick(_MEALTIME)}", f"and looked forward to {t.pick(_MEALTIME)}",
                         f"in {a(t.pick(_HOLDERS))}"))  # fmt: skip
+        if got in ("had bought", "had baked"):
+            extra = f"for {t.pick(_MEALTIME)}"
         return [part(e, lambda: f"{t.sub(who)} {got} {t.a_thing(thing)} {extra}")]
     origin = t.pick((*_ORIGINS, *_ORIGINS, "", ""))
+    if thing.look == "new" and "better days" in origin:
+        origin = ""
     verb = t.pick(("have", "have", "own"))
     main = part(e, lambda: f"{t.sub(who)} {v(verb, 'past')} {t.a_thing(thing)}{origin}")
     if t.maybe(0.55):

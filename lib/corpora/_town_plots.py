@@ -64,7 +64,8 @@ _FRAGILE = (
 _MADE = ("cake", "pie", "scarf", "kite", "puppet", "picture", "whistle", "mask", "card", "necklace",
          "tart", "cap", "mittens", "basket", "drum")  # fmt: skip
 _BAKED = ("cake", "pie", "tart", "bun", "biscuit", "pancake")
-_MEALS = tuple(n for n in FOODS if n not in ("egg", "pumpkin", "onion", "potato", "fish", "turnip"))
+_NO_MEALS = ("egg", "pumpkin", "onion", "potato", "fish", "turnip", "cherry", "nut")
+_MEALS = tuple(n for n in FOODS if n not in _NO_MEALS)
 _SOUGHT = tuple(noun for noun in USES if noun not in ("picture", "letter"))
 _TASKS = phrase_list("""
     chop some wood; sweep the floor; carry the sacks inside; feed the hens; fetch two buckets of
@@ -72,6 +73,10 @@ _TASKS = phrase_list("""
     steps; pull up the weeds; count the eggs; fold the laundry; rake the leaves; polish the
     spoons; shell the peas; wind the wool; roll the barrels into the shade; brush the old pony;
     gather the fallen apples
+    """)
+_OUTDOOR_TASKS = phrase_list("""
+    chop some wood; fetch two buckets of water; stack the firewood; peel the potatoes; rake the
+    leaves; shell the peas; wind the wool; fold the laundry; count the eggs
     """)
 
 
@@ -201,7 +206,7 @@ class Plot(World):
             if self.holder.get(thing) is who:
                 return
         else:
-            task = self.chance.pick(_TASKS)
+            task = self.chance.pick(self.tasks(self.place[owner]))
             self.do("task", owner, whom=who, thing=thing, note=task, cause=ask.index)
             self.do("work", who, whom=owner, note=task)
         self.do("lend" if lend else "give", owner, thing=thing, whom=who)
@@ -230,6 +235,11 @@ class Plot(World):
         self.do("feel", who, note="sad", cause=no.index)
         self.do("promise", who, whom=owner, thing=thing)
         self.do("relent", owner, whom=who, thing=thing)
+
+    def tasks(self, place: str) -> tuple[str, ...]:
+        """What there may be to do for somebody at a place."""
+        tame = PLACES[place].indoors or place in ("farm", "yard", "garden", "market", "square")
+        return tuple(_TASKS if tame else _OUTDOOR_TASKS)
 
     def obtain_lost(self, who: Person, thing: Thing, want: Event, place: str, how: str) -> None:
         """Look for it, ask for it, find it where it is."""
@@ -283,7 +293,13 @@ class Plot(World):
         self.do("take", who, thing=thing)
 
     def _activity(self, person: Person) -> str:
-        return self.chance.pick(ACTIVITIES.get(person.kind) or ACTIVITIES[person.group])
+        place = self.place[person]
+        homely = place in KINDS[person.kind].homes or person.group == "child"
+        own = ACTIVITIES.get(person.kind, ()) if homely else ()
+        sort = next((name for name, kinds in SORTS.items() if person.kind in kinds), person.group)
+        inside = PLACES[place].indoors or place == "cave"
+        common = ACTIVITIES[sort] + (INDOORS if inside else OUTDOORS)[person.group]
+        return self.chance.pick(own if own and self.chance.maybe(0.8) else common)
 
     def use_for(self, noun: str) -> Use:
         """What the thing is wanted for."""
@@ -294,12 +310,29 @@ class Plot(World):
         return use.weather or self.chance.pick(("sunny", "windy", "cold", "foggy", "rainy"))
 
 
+SORTS = {
+    "bird": ("hen", "duck", "goose", "owl", "crow", "robin", "sparrow", "magpie", "swan"),
+    "hooved": ("goat", "lamb", "sheep", "pony", "horse", "donkey", "cow", "deer"),
+    "pond": ("frog", "toad", "turtle"),
+}
+INDOORS = {
+    "grown": ("rest on a bench", "drink tea", "read a newspaper", "warm both hands by the stove"),
+    "child": ("draw a ship", "build a tower of boxes", "read a story", "count buttons"),
+    "animal": ("look for crumbs", "rest in a corner"),
+}
+OUTDOORS = {
+    "grown": ("rest on a stone", "read a newspaper", "watch the clouds", "eat an apple"),
+    "child": ("draw in the sand", "count pebbles", "practise handstands",
+              "build a tower of stones"),
+    "animal": ("rest in the shade", "watch the clouds", "look at the birds"),
+}  # fmt: skip
 ACTIVITIES = {
-    "grown": ("rest on a stool", "drink tea", "hum a tune", "read a newspaper", "tie a knot"),
-    "child": ("draw in the sand", "count pebbles", "practise handstands", "eat a plum",
-              "build a tower of stones", "whistle a tune"),
-    "animal": ("look for worms", "chew on a stalk", "chase a beetle", "rest in the shade",
-               "watch the clouds", "scratch one ear"),
+    "grown": ("hum a tune", "tie a knot", "write a note", "whistle a tune"),
+    "child": ("eat a plum", "whistle a tune", "sing a song"),
+    "animal": ("chase a beetle", "scratch one ear", "chase a leaf"),
+    "bird": ("peck at crumbs", "clean some feathers", "sing a song", "hop up and down"),
+    "hooved": ("chew on a stalk", "nibble at a leaf", "scratch one ear"),
+    "pond": ("chase a beetle", "sing a song", "practise jumping"),
     "baker": ("knead dough", "take bread out of the oven", "count buns"),
     "miller": ("tie up sacks", "sweep up flour"),
     "farmer": ("feed the pigs", "mend a fence", "load a cart"),

@@ -71,7 +71,7 @@ def sorry(t: Teller, e: Event) -> list[Clause]:
         tails += [
             "it will not happen again.",
             "I was careless.",
-            "you are worth more than any toy.",
+            f"you are worth more than any {e.thing.noun if e.thing else 'toy'}.",
         ]
     words = f"{words}{name}. {capital(t.pick(tails))}" if t.maybe(0.8) else f"{words}{name}."
     return [say(t, e, who, words, "say whisper stammer")]

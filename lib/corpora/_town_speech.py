@@ -37,13 +37,19 @@ def it(thing: Thing | None) -> str:
     return "them" if thing.plural else "it"
 
 
+def lends(t: Teller, thing: Thing) -> bool:
+    """Whether it is lent, and not given away or wanted as the price of something else."""
+    price = any(event.kind == "demand" and event.other is thing for event in t.events)
+    return not price and thing.group not in ("food", "treasure", "paper")
+
+
 @tells("ask")
 def ask(t: Teller, e: Event) -> list[Clause]:
     who, thing, whom = e.who, e.thing, e.whom
     assert who and thing and whom
     n, way = noun(thing), t.chance.random()
     your = f"your {n}"
-    lend = thing.group not in ("food", "treasure", "paper")
+    lend = lends(t, thing)
     if way < 0.22:
         how = t.pick(("", "", " at once", " in a small voice", " without delay"))
         return [act(e, lambda f: f"{v('ask', f)} {t.obj(whom)} for {t.thing(thing)}{how}")]
@@ -51,7 +57,7 @@ def ask(t: Teller, e: Event) -> list[Clause]:
         aim = t.pick(("to borrow", "to have", "to use")) if lend else "to have"
         return [act(e, lambda f: f"{v('ask', f)} {aim} {t.thing(thing)}")]
     if way < 0.42:
-        told = t.pick(("explain everything", "tell the whole story", "say hello", "make a bow"))
+        told = t.pick(("explain everything", "bow politely", "say hello", "make a bow"))
         return [
             act(e, lambda f: f"{v(told, f)} and {v('ask', f)} {t.obj(whom)} for {t.thing(thing)}")
         ]
@@ -155,6 +161,8 @@ def recall(t: Teller, e: Event) -> list[Clause]:
     pro = "some" if thing.plural else "one"
     where = t.pick(("", " at home", " in a bag", " to spare", " from an old aunt", " with a few scratches",
                     f" {PLACES[who.home].at} the {who.home}")[: 6])  # fmt: skip
+    if thing.group == "food":
+        where = t.pick(("", " at home", " in a bag", " to spare"))
     start = t.pick(("luckily, ", "by good luck, ", "by chance, ", "as luck would have it, ")[:3])
     return [part(e, lambda: f"{start}{t.sub(who)} had {pro}{where}", role="act")]
 
@@ -168,7 +176,7 @@ def refuse(t: Teller, e: Event) -> list[Clause]:
             part(e, lambda: f"{t.sub(who)} did not want {t.pick(('to trade', 'that'))}", link="but")
         ]
     way = t.chance.random()
-    giving = "give" if thing.group in ("food", "treasure", "paper") else "lend"
+    giving = "lend" if lends(t, thing) else "give"
     if way < 0.25:
         end_ = t.pick(
             (" to anyone", " away" if giving == "give" else " to anybody", " to a stranger")
@@ -189,6 +197,9 @@ def refuse(t: Teller, e: Event) -> list[Clause]:
                   f"{they} cost a lot of money.", f"I have only just found {them} again.", "come back next week.",
                   f"somebody else wants {them} too.", "why should I?", f"I use {them} every day.",
                   f"nobody may touch {them}.", "ask somebody else."))  # fmt: skip
+    if thing.group == "food":
+        why = t.pick((f"I need {them} myself.", f"somebody else wants {them} too.", "ask somebody else.",
+                      f"{they} {is_} for my supper.", "I am hungry too."))  # fmt: skip
     words = f"{no}{t.pick('.!')} {capital(why)}"
     return [
         say(
@@ -206,7 +217,7 @@ def refuse(t: Teller, e: Event) -> list[Clause]:
 def promise(t: Teller, e: Event) -> list[Clause]:
     who, thing = e.who, e.thing
     assert who and thing
-    give = thing.group in ("food", "treasure", "paper")
+    give = not lends(t, thing)
     vow = t.pick(
         (f"to take good care of {it(thing)}", f"to bring {it(thing)} back soon", "to be careful")
         if not give
@@ -220,8 +231,7 @@ def promise(t: Teller, e: Event) -> list[Clause]:
     if t.maybe(0.4):
         tail = f"I will {vow[3:]}."
         return [say(t, e, who, f"{words}! {tail}", "beg say plead")]
-    how = t.pick(("", "", " again and again", " with both eyes full of tears", " from the heart"))
-    return [act(e, lambda f: f"{v('promise', f)} {vow}{how}")]
+    return [act(e, lambda f: f"{v('promise', f)} {vow}")]
 
 
 @tells("relent")
@@ -248,10 +258,11 @@ def task(t: Teller, e: Event) -> list[Clause]:
     if t.maybe(0.35):
         first = t.pick(("first", "in return"))
         return [act(e, lambda f: f"{v('ask', f)} {t.obj(whom)} to {e.note} {first}")]
+    may = t.events[e.index - 1].kind != "ask_mend"
     words = t.pick((f"first help me {e.note}.", f"yes, if you {e.note}.", f"will you {e.note} for me?",
-                    f"if you {e.note}, I will gladly help you.", f"I must {e.note} first.",
+                    f"if you {e.note}, I will gladly help you.", f"I must {e.note} first. Will you help me?",
                     f"but who will {e.note}?", f"one good turn deserves another. Please {e.note}.",
-                    f"you may, but first you must {e.note}."))  # fmt: skip
+                    f"{'you may' if may else 'I will'}, but first you must {e.note}."))  # fmt: skip
     name = f"{whom.name}, " if whom in t.known and t.maybe(0.2) else ""
     return [
         say(

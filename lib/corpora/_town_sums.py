@@ -71,6 +71,11 @@ _THINGS = word_list("""
 _EATEN = word_list("""
     apple pear plum cherry nut bun biscuit pancake carrot cabbage potato turnip melon peach
     """)
+_STORED = word_list("apple pear nut carrot cabbage potato turnip candle")
+_PICKED = word_list("apple pear plum cherry carrot cabbage turnip melon peach")
+_FOUND = word_list("nut egg button shell pebble feather coin bell")
+_WON = word_list("button shell coin ribbon card ball doll biscuit candle")
+_SMALL = word_list("plum cherry nut biscuit button shell pebble feather coin")
 _GROWN = tuple(noun for noun, kind in KINDS.items() if kind.group == "grown")
 _HOLDERS = ("box", "basket", "bag", "jar", "sack", "chest")
 
@@ -94,6 +99,27 @@ class _Tale:
         """ "1 apple", "7 apples"."""
         return f"{number} {self.thing if number == 1 else plural_of(self.thing)}"
 
+    def box(self) -> str:
+        """What holds several of the things."""
+        return self.pick(_HOLDERS if self.thing in _SMALL else [b for b in _HOLDERS if b != "jar"])
+
+    def when(self) -> str:
+        """ "Then ", "Later " or nothing: no word twice, nothing earlier after the evening."""
+        words = ["Then ", "Later ", "After that, ", ""]
+        if len(self.lines) == 1 and "morning" in self.lines[0]:
+            words.append("That afternoon ")
+        elif len(self.lines) > 1:
+            words.append("In the evening ")
+        last = self.lines[-1]
+        if any(line.startswith("In the evening") for line in self.lines):
+            words = ["Then ", "After that, "]
+        return self.pick([word for word in words if not word or not last.startswith(word)])
+
+    def line(self, ways: list[str]) -> None:
+        """One of these sentences; rather none that has the same verb as the last one."""
+        new = [way for way in ways if _verb(way) != _verb(self.lines[-1])]
+        self.lines.append(self.pick(new or ways))
+
     def step(self, sign: str, right: int) -> None:
         """Change the count by one operation."""
         left = self.count
@@ -111,20 +137,28 @@ class _Tale:
         return low + int(self.chance.random() * (high - low + 1))
 
 
+def _verb(line: str) -> str:
+    """What is done in a line: "gave" or "lost"."""
+    return next(word for word in line.split() if word in _VERBS)
+
+
+_VERBS = ("had", "found", "gave", "bought", "won", "picked", "lost", "sold", "put", "ate", "shared")
+
+
 def _gain(t: _Tale) -> None:
     number = t.number(2, 60)
-    then = t.pick(("Then ", "Later ", "That afternoon ", "After that, ", ""))
+    then = t.when()
     more = f"{number} more {plural_of(t.thing)}"
-    t.lines.append(
-        t.pick(
-            (
-                f"{then}{t.she} found {more}.",
-                f"{then}{t.other} gave {t.name} {more}.",
-                f"{then}{t.she} bought {more} at the market.",
-                f"{then}{t.she} won {more} in a game.",
-            )
-        )
-    )
+    ways = [
+        f"{then}{t.she} found {more}.",
+        f"{then}{t.other} gave {t.name} {more}.",
+        f"{then}{t.she} bought {more} at the market.",
+        f"{then}{t.she} picked {more} in the garden."
+        if t.thing in _PICKED
+        else f"{then}{t.she} won {more} in a game.",
+    ]
+    t.line([*ways[1:3], *(ways[:1] if t.thing in _FOUND else ()),
+            *(ways[3:] if t.thing in _PICKED or t.thing in _WON else ())])  # fmt: skip
     t.step("+", number)
 
 
@@ -132,20 +166,22 @@ def _lose(t: _Tale) -> None:
     if t.count < 3:
         return _gain(t)
     number = t.number(1, min(t.count - 1, 60))
-    then = t.pick(("Then ", "Later ", "In the evening ", "After that, ", ""))
-    eats = t.thing in _EATEN and t.chance.maybe(0.4)
+    then = t.when()
+    eats = t.thing in _EATEN and t.chance.maybe(0.4) and _verb(t.lines[-1]) != "ate"
     if eats:
         number = min(number, t.number(1, 6))
     some = t.many(number)
     ways = [
         f"{then}{t.she} gave {some} to {t.other}.",
-        f"{then}{t.she} lost {some} on the way home.",
         f"{then}{t.she} sold {some} to the {t.pick(_GROWN)}.",
-        f"{then}{t.she} put {some} away for the winter.",
     ]
+    if number <= 20:
+        ways.append(f"{then}{t.she} lost {some} on the way home.")
+    if t.thing in _STORED:
+        ways.append(f"{then}{t.she} put {some} away for the winter.")
     if eats:
         ways = [f"{then}{t.she} ate {some}."]
-    t.lines.append(t.pick(ways))
+    t.line(ways)
     t.step("-", number)
 
 
@@ -154,7 +190,7 @@ def _share(t: _Tale) -> bool:
     if not parts:
         return False
     number = t.pick(parts)
-    box = t.pick(_HOLDERS)
+    box = t.box()
     t.lines.append(
         t.pick(
             (
@@ -174,7 +210,7 @@ def problem(chance: Chance) -> Problem:
     t = _Tale(chance)
     if chance.maybe(0.35):
         boxes, each = t.number(2, 12), t.number(2, 12)
-        box = t.pick(_HOLDERS)
+        box = t.box()
         t.lines.append(
             f"{t.name} had {boxes} {plural_of(box)} with {each} {plural_of(t.thing)} in each."
         )
@@ -186,7 +222,7 @@ def problem(chance: Chance) -> Problem:
             (
                 f"{t.name} had {t.many(t.count)}.",
                 f"One morning {t.name} had {t.many(t.count)}.",
-                f"{t.name} had {t.many(t.count)} in a {t.pick(_HOLDERS)}.",
+                f"{t.name} had {t.many(t.count)} in a {t.box()}.",
             )
         )
         t.lines.append(start)
@@ -195,7 +231,8 @@ def problem(chance: Chance) -> Problem:
     for _ in range(length):
         t.pick(changes)(t)
     if not (chance.maybe(0.25) and _share(t)):
-        end = t.pick(("now", "in the end", "at the end of the day"))
+        alone = len(t.lines) == 1
+        end = "in all" if alone else t.pick(("now", "in the end", "at the end of the day"))
         t.lines.append(
             f"How many {plural_of(t.thing)} did {t.name} have {end}?"
             if end != "now"

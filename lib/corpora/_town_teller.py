@@ -43,7 +43,7 @@ class Clause:
     text: Callable[[], str] | None = None  # or else a whole clause
     whole: bool = False  # `text` is a whole sentence with its full stop
     link: str = ""  # how it follows from what was said before: "so", "but", "react" or ""
-    role: str = "act"  # "act", "move" (a way that ends somewhere), "state" or "scene"
+    role: str = "act"  # "act", "move", "mind" (a plan, a start: not yet over), "state" or "scene"
     front: str = ""  # what may stand before it: "with a smile, "
     tail: str = ""  # what may stand after it: " in the rain"
     scene: bool = False  # a new scene may begin here
@@ -79,6 +79,8 @@ class Teller:
     here: str = ""  # where the hero is, as far as clauses have been made
     mood: str = ""  # the hero's, as far as clauses have been made
     want: str = ""  # what the hero wants to do: "fly it on the hill"
+    looks: dict[str, str] = field(default_factory=dict)  # the adjective that goes with a place
+    said: set[str] = field(default_factory=set)  # what is not said twice
 
     def pick(self, options: Sequence[T]) -> T:
         return self.chance.pick(options)
@@ -111,9 +113,10 @@ class Teller:
     def sub(self, who: Person, name: bool = False) -> str:
         """Somebody as the subject."""
         self.subject = who
-        if not name and self.clear(who) and self.maybe(0.85):
+        here = self.seen.get(who) == self.now and self.alone(who)
+        if not name and (here or (self.clear(who) and self.maybe(0.85))):
             self.mention(who, False)
-            return "she" if who.female else "he"
+            return self.again(who)
         return self.named_as(who)
 
     def again(self, who: Person) -> str:
@@ -122,16 +125,18 @@ class Teller:
 
     def once_more(self, who: Person) -> str:
         """The subject of the clause before, again as a subject."""
-        for other in self.people:
-            if (
-                other is not who
-                and other.female == who.female
-                and self.seen.get(other, -9) >= self.now
-            ):
-                return self.sub(who)
         self.subject = who
+        if not self.alone(who):
+            return self.named_as(who)
         self.mention(who, False)
         return self.again(who)
+
+    def alone(self, who: Person) -> bool:
+        """Whether this sentence has named nobody else who would be "he" or "she" too."""
+        return all(
+            other is who or other.female != who.female or self.seen.get(other, -9) < self.now
+            for other in self.people
+        )
 
     def obj(self, who: Person) -> str:
         """Somebody as the object."""
@@ -142,10 +147,7 @@ class Teller:
 
     def poss(self, who: Person) -> str:
         """ "her", or "Mia's"."""
-        own = self.subject is who and all(
-            other is who or other.female != who.female or self.seen.get(other, -9) < self.now
-            for other in self.people
-        )
+        own = self.subject is who and self.alone(who)
         if own or self.clear(who):
             self.mention(who, False)
             return "her" if who.female else "his"
@@ -161,7 +163,8 @@ class Teller:
                 if who is self.people[0] and self.only(who)
                 else 0
             )
-            if self.maybe(share) and self.seen.get(who, -9) > self.now - 4:
+            late = self.now - 4 < self.seen.get(who, -9) < self.now
+            if self.maybe(share) and late and self.named.get(who) != self.now:
                 self.mention(who)
                 return f"the {who.kind}"
             self.mention(who)
@@ -226,7 +229,7 @@ class Teller:
             return f"a pair of {full}" if thing.plural else a(full)
         if it and alone and last >= self.now - 1 and self.maybe(0.7):
             return "them" if thing.plural else "it"
-        words = full if self.maybe(0.3) else thing.noun
+        words = full if self.maybe(0.18) else thing.noun
         if owner and thing.owner is owner and self.maybe(0.5):
             whose = self.poss(owner)
             if whose in ("her", "his") or self.subject is not owner:
@@ -244,10 +247,16 @@ class Teller:
         full = f"{thing.look} {thing.noun}"
         return f"a pair of {full}" if thing.plural else a(full)
 
+    def fade(self) -> None:
+        """Nothing that was named is "it" any more, for something else was."""
+        for thing, seen in self.thing_seen.items():
+            self.thing_seen[thing] = min(seen, self.now - 2)
+
     def to(self, place: str) -> str:
         """The place as a goal, without a preposition: "the old mill"."""
         if self.maybe(0.3):
-            return f"the {self.pick(PLACES[place].adjectives)} {place}"
+            look = self.pick(PLACES[place].adjectives)
+            return f"the {self.looks.setdefault(place, look)} {place}"
         return f"the {place}"
 
     def at(self, place: str) -> str:
@@ -329,12 +338,12 @@ class Teller:
             self.write(self.opening(one) + self.say(one) + self.after(one), one.events)
             return 1
         both = one.events + two.events
-        plain = one.role in ("act", "move")
+        plain = one.role in _PLAIN
         if one.verb and two.verb and one.who is two.who and plain:
             if two.link == "but" and one.link != "but":
                 self.write(f"{self.opening(one)}{self.say(one)} but {two.verb('past')}", both)
                 return 2
-            if two.role in ("act", "move") and self.maybe(0.84):
+            if two.role in _PLAIN and self.maybe(0.84):
                 return self._join_same(one, two, following, both)
         elif two.link == "more" and one.link != "but" and self.maybe(0.8):
             assert two.verb
@@ -353,7 +362,8 @@ class Teller:
                 )
             return 2
         elif two.link == "react" and not self.opener and one.link != "but" and self.maybe(0.6):
-            word = self.pick(("when ", "when ", "as soon as ", "")) if plain else ""
+            done = one.role in ("act", "move")
+            word = self.pick(("when ", "when ", "as soon as ", "")) if done else ""
             if word:
                 self.write(f"{word}{self.say(one)}, {self.say(two)}", both)
             else:
@@ -366,19 +376,24 @@ class Teller:
             self.write(f"{self.opening(one)}{self.say(one)}, where {self.say(two)}", both)
             return 2
         elif plain and two.role == "act" and two.link == "" and two.verb and self.maybe(0.4):
-            self.write(f"{self.opening(one)}{self.say(one)}, and {self.say(two)}", both)
+            self.write(self._and(f"{self.opening(one)}{self.say(one)}", one, two), both)
             return 2
         text = self.opening(one) + self.say(one) + self.after(one)
-        fits = two.link == "" and (two.verb or two.role == "scene") and one.link != "but"
-        joint = ", where" if two.role == "scene" and one.role == "move" else ", and"
+        fits = two.link == "" and one.link != "but" and one.role != "scene"
+        fits = fits and (two.verb is not None or two.role == "scene")
         if text.count(" ") < 6 and fits and self.maybe(0.7):
-            self.write(
-                f"{text}{joint} {self.say(two)}",
-                both,
-            )
+            where = two.role == "scene" and one.role == "move"
+            text = f"{text}, where {self.say(two)}" if where else self._and(text, one, two)
+            self.write(text, both)
             return 2
         self.write(text, one.events)
         return 1
+
+    def _and(self, text: str, one: Clause, two: Clause) -> str:
+        """`text`, which says `one`, and `two`: without its subject where that is the same."""
+        if one.verb and two.verb and one.who is two.who:
+            return f"{text}{',' if ', who' in text else ''} and {two.verb('past')}"
+        return f"{text}, and {self.say(two)}"
 
     def after(self, clause: Clause) -> str:
         """What is added behind a short clause."""
@@ -403,7 +418,8 @@ class Teller:
             self.write(text, both + three.events)
             return 3
         way = self.chance.random()
-        if way < 0.52 or self.opener or one.link or one.who not in self.known:
+        stays = one.role == "mind" or self.opener or one.link
+        if way < 0.52 or stays or one.who not in self.known:
             word = "and so" if two.link == "so" and self.maybe(0.3) else "and"
             text = f"{self.opening(one)}{self.say(one)}"
             comma = "," if ", who" in text else ""
@@ -420,7 +436,8 @@ class Teller:
             text += f"{',' if ', who' in text else ''} before {two.verb('ing')}"
         else:
             text = f"{self.opening(one)}{self.say(one)}"
-            text += f", and then {self.once_more(one.who)} {two.verb('past')}"
+            again = f", and then {self.again(one.who)}" if self.alone(one.who) else " and then"
+            text += f"{again} {two.verb('past')}"
         self.write(text, both)
         return 2
 
@@ -431,6 +448,8 @@ class Teller:
         way = self.chance.random()
         tail = f" {manner}" if manner else ""
         stop = max(words.find(mark) for mark in ("! ", "? ", ". ")) if way > 0.25 else -1
+        if verb == "ask" and words[stop] != "?":
+            stop = -1
         if way < 0.42 and stop > 0:  # "Thank you," said Mia. "Now I can go home."
             first, rest = words[: stop + 1], words[stop + 2 :]
             return f'{self._said(who, first, verb, tail)} "{capital(rest)}"'
@@ -438,8 +457,8 @@ class Teller:
             return self._said(who, words, verb, tail)
         if way < 0.88:
             return f'{capital(self.sub(who))} {phrase(verb, "past")}{tail}, "{capital(words)}"'
-        doing = phrase(self.pick(_GESTURES[who.group]), "past")
-        gesture = f"{capital(self.sub(who))} {doing}{self.pick(_GESTURE_TAILS)}"
+        gestures = _THINKING if verb in ("think", "mutter", "sigh") else _GESTURES[who.group]
+        gesture = f"{capital(self.sub(who))} {phrase(self.pick(gestures), 'past')}"
         return f'{gesture} and {phrase(verb, "past")}, "{capital(words)}"'
 
     def _said(self, who: Person, words: str, verb: str, tail: str) -> str:
@@ -450,7 +469,8 @@ class Teller:
         return f'"{capital(inside)}" {said} {speaker}{tail}.'
 
 
-_GESTURE_TAILS = ("", "", "", " for a moment")
+_PLAIN = ("act", "move", "mind")
+_THINKING = ("pause", "look around", "stand still", "stop for a moment", "sit down")
 _BEASTS = ("young", "old", "small", "fat", "fluffy", "thin")
 _THEN = (
     "then ",
@@ -464,46 +484,13 @@ _THEN = (
     "soon after, ",
 )
 _GESTURES = {
-    "child": (
-        "blush",
-        "take a deep breath",
-        "look down",
-        "step closer",
-        "nod",
-        "pause",
-        "look up",
-        "swallow",
-        "hesitate",
-        "lean forward",
-        "blink",
-    ),
-    "grown": (
-        "look up",
-        "lean forward",
-        "pause",
-        "step closer",
-        "nod slowly",
-        "sit down",
-        "hesitate",
-        "put on a pair of glasses",
-        "rub one eye",
-        "take off one glove",
-        "stand up",
-    ),
-    "animal": (
-        "blink",
-        "look up",
-        "sniff the air",
-        "tremble a little",
-        "step closer",
-        "pause",
-        "shake both ears",
-        "look around",
-        "stretch",
-        "sit down",
-        "scratch one ear",
-    ),
-}
+    "child": ("take a deep breath", "step closer", "pause", "look up", "lean forward",
+              "turn around", "pause for a moment"),
+    "grown": ("look up", "lean forward", "pause", "step closer", "take a deep breath",
+              "turn around", "wait for a moment"),
+    "animal": ("look up", "step closer", "pause", "look around", "sniff the air", "turn around",
+               "wait for a moment"),
+}  # fmt: skip
 
 
 def verb_of(event: Event) -> str:

@@ -17,12 +17,11 @@ from lib.corpora._town_plots import (
     _OWNED,
     _SHINY,
     _SOUGHT,
-    _TASKS,
     _TREES,
     Plot,
 )
-from lib.corpora._town_words import CLOSE, GIVING, KINDS, PLACES, USES
-from lib.corpora._town_world import Chance
+from lib.corpora._town_words import CLOSE, CLOTH, GIVING, KINDS, PLACES, USES, WOOD
+from lib.corpora._town_world import Chance, FewChances
 
 _BIRDS = ("magpie", "crow")
 
@@ -202,10 +201,17 @@ def _favour(p: Plot, hero: object, other: object) -> None:
         p.go(a, p.place[b], note="back")
         p.do("return", a, thing=thing, whom=b)
     else:
-        task = p.pick(_TASKS)
+        task = p.pick(p.tasks(a.home))
         p.go(a, a.home, note="home", whom=b)
         p.do("chore", a, note=task)
         p.do("work", b, whom=a, note=task, extra="favour")
+
+
+def makers(noun: str) -> tuple[str, ...]:
+    """Who can mend such a thing."""
+    if noun in CLOTH:
+        return ("tailor", "weaver", "toymaker", "cobbler")
+    return ("carpenter", "toymaker", "blacksmith", "clockmaker", "beaver")
 
 
 def quarrel(p: Plot) -> None:
@@ -228,8 +234,8 @@ def quarrel(p: Plot) -> None:
         if {"mend", "sew", "make"} & set(hero.skills) or p.chance.maybe(0.4):
             p.do("mend", hero, thing=thing, note="alone")
         else:
-            maker = p.person(p.other_place(), kinds=("carpenter", "toymaker", "tailor",
-                             "blacksmith", "cobbler", "clockmaker"))  # fmt: skip
+            able = tuple(kind for kind in makers(thing.noun) if kind != hero.kind)
+            maker = p.person(p.other_place(), kinds=able)
             p.go(hero, p.place[maker])
             p.do("ask_mend", hero, whom=maker, thing=thing)
             p.do("mend", maker, thing=thing, whom=hero)
@@ -308,6 +314,9 @@ def help_animal(p: Plot) -> None:
             p.do("warm", hero, thing=thing, whom=beast)
     p.do("feel", beast, note=p.pick(("glad", "thankful")), cause=p.events[-1].index)
     p.do("thank", beast, whom=hero)
+    if trouble == "stuck" and thing.owner is keeper:
+        p.go(hero, p.place[keeper], note="back")
+        p.do("return", hero, thing=thing, whom=keeper)
     p.do("end", hero, whom=beast, note="friends")
 
 
@@ -336,6 +345,7 @@ def gift(p: Plot) -> None:
     noun = p.pick(_MADE)
     plan = p.do("want_gift", hero, whom=dear)
     tools = _TOOLS_FOR.get(noun, ("spoon",) if noun in _BAKED else ())
+    lender, lent = None, None
     if tools and p.chance.maybe(0.6):
         helper = p.person(p.other_place())
         tool = p.thing(p.pick(tools), helper)
@@ -343,9 +353,14 @@ def gift(p: Plot) -> None:
         p.do("owner", helper, thing=tool, place=p.place[helper])
         p.obtain_held(hero, tool, helper, plan)
         p.go(hero, hero.home, note="home")
+        if tool.owner is helper and tool.group == "tool":
+            lender, lent = helper, tool
     present = p.thing(noun, fresh=True)
     p.do("make", hero, thing=present, note="bake" if noun in _BAKED else "make", whom=None)
-    if p.chance.maybe(0.4):
+    if lender and lent:
+        p.go(hero, p.place[lender], note="back")
+        p.do("return", hero, thing=lent, whom=lender)
+    if not lender and p.chance.maybe(0.4):
         spot = p.spot(hero.home, present)
         p.do("hide", hero, thing=present, place=hero.home, note=spot)
         p.do("come", dear, place=hero.home)
@@ -403,8 +418,9 @@ def fix(p: Plot) -> None:
     p.do("has", hero, thing=thing)
     broke = p.do("break", hero, thing=thing)
     p.do("feel", hero, note=p.pick(("sad", "cross")), cause=broke.index)
-    if p.chance.maybe(0.5):
-        tool = p.other_noun(("hammer", "saw", "needle", "rope"))
+    tools = ("needle",) if noun in CLOTH else ("hammer", "saw") if noun in WOOD else ()
+    if tools and p.chance.maybe(0.7):
+        tool = p.other_noun(tools)
         keeper = p.person(p.other_place(), friend=p.chance.maybe(0.3))
         lent = p.thing(tool, keeper)
         want = p.do("need_for", hero, thing=lent, note="mend", other=thing, cause=broke.index)
@@ -414,14 +430,14 @@ def fix(p: Plot) -> None:
         if lent.owner is keeper:
             p.do("return", hero, thing=lent, whom=keeper)
     else:
-        maker = p.person(p.other_place(), kinds=("carpenter", "toymaker", "tailor", "blacksmith",
-                         "cobbler", "clockmaker", "beaver"))  # fmt: skip
+        able = tuple(kind for kind in makers(noun) if kind != hero.kind)
+        maker = p.person(p.other_place(), kinds=able)
         p.do("hear_of", hero, whom=None, note=maker.kind, place=p.place[maker])
         p.go(hero, p.place[maker])
         p.do("meet", hero, whom=maker, note=p._activity(maker))
         p.do("ask_mend", hero, whom=maker, thing=thing)
         if p.chance.maybe(0.5):
-            task = p.pick(_TASKS)
+            task = p.pick(p.tasks(p.place[maker]))
             p.do("task", maker, whom=hero, thing=thing, note=task)
             p.do("work", hero, whom=maker, note=task)
         p.do("mend", maker, thing=thing, whom=hero)
@@ -567,14 +583,15 @@ THEMES: dict[str, Callable[[Plot], None]] = {
 }  # fmt: skip
 
 
-def happen(*seed: int | str, remember: bool = False) -> Plot:
+def happen(*seed: int | str, remember: bool = False, few: bool = False) -> Plot:
     """A new world in which one story has happened. The same seed gives the same story.
 
     Args:
         seed: which story.
         remember: keep in `moments` what was so after every event.
+        few: a smaller world, in which only a part of all people, things and words occurs.
     """
-    chance = Chance(*seed)
+    chance = FewChances(*seed) if few else Chance(*seed)
     plot = Plot(chance, chance.pick(tuple(THEMES)))
     plot.moments = [] if remember else None
     THEMES[plot.theme](plot)

@@ -19,10 +19,10 @@ def want_use(t: Teller, e: Event) -> list[Clause]:
     wish = t.pick(("want to", "wish to", "plan to", "decide to", "hope to"))
     some = thing.noun if thing.plural else a(thing.noun)
     if "@" in to:
-        first = act(e, lambda f: f"{v(wish, f)} {to.replace('@', some)}")
+        first = act(e, lambda f: f"{v(wish, f)} {to.replace('@', some)}", role="mind")
         lack = f"did not have {'any' if thing.plural else 'one'}"
     else:
-        first = act(e, lambda f: f"{v(wish, f)} {to}")
+        first = act(e, lambda f: f"{v(wish, f)} {to}", role="mind")
         lack = t.pick((f"did not have {some}", f"had no {thing.noun}", f"needed {some} for that"))
     return [first, act(e, lambda f: lack, link="but", role="state")]
 
@@ -33,10 +33,10 @@ def want_gift(t: Teller, e: Event) -> list[Clause]:
     assert who and whom
     why = t.pick(_GIFT_DAYS)
     return [act(e, lambda f: f"{v(t.pick(('want to', 'plan to', 'decide to')), f)} surprise "
-                f"{t.obj(whom)}{why}")]  # fmt: skip
+                f"{t.obj(whom)}{why}", role="mind")]  # fmt: skip
 
 
-_GIFT_DAYS = (" on a special day", " with a present", " with something made by hand",
+_GIFT_DAYS = (" with something nice", " with a present", " with something made by hand",
               " with a little gift", " with a birthday present")  # fmt: skip
 
 
@@ -51,6 +51,8 @@ def need_for(t: Teller, e: Event) -> list[Clause]:
                 lambda f: (
                     f"{v('need', f)} {a(thing.noun)} to {t.pick(('mend', 'repair', 'fix'))} {t.thing(other)}"
                 ),
+                link="new",
+                role="state",
             )
         ]
     return [part(e, lambda: f"{t.sub(who)} thought of {a(e.note) if e.note != 'mittens' else 'mittens'}"),
@@ -63,10 +65,11 @@ def need(t: Teller, e: Event) -> list[Clause]:
     assert who and thing and whom
     some = a(thing.noun)
     if e.note == "stuck":
-        return [act(e, lambda f: f"{v('need', f)} {some} to free {t.obj(whom)}")]
+        return [act(e, lambda f: f"{v('need', f)} {some} to free {t.obj(whom)}", role="mind")]
     aim = {"hungry": t.pick(("give {} something to eat", "feed {}")),
            "cold": t.pick(("keep {} warm", "warm {}"))}[e.note]  # fmt: skip
-    return [act(e, lambda f: f"{v(t.pick(('want to', 'decide to')), f)} {aim.format(t.obj(whom))}")]
+    return [act(e, lambda f: f"{v(t.pick(('want to', 'decide to')), f)} {aim.format(t.obj(whom))}",
+                role="mind")]  # fmt: skip
 
 
 @tells("wish")
@@ -75,7 +78,7 @@ def wish(t: Teller, e: Event) -> list[Clause]:
     assert who and thing and whom
     to = e.extra.split(" to ", 1)[1] if e.note == "use" and " to " in e.extra else (
         f"{e.note} {e.extra.format(a(thing.noun) if not thing.plural else thing.noun)}")  # fmt: skip
-    start = t.pick(("later that day ", "a few days later ", "the next week ", "not long after "))
+    start = t.pick(("later that day ", "a few days later ", "the next week ", "not long after, "))
     return [part(e, lambda: f"{start}{t.sub(who)} wanted to {to}", scene=True)]
 
 
@@ -96,5 +99,9 @@ def deliver(t: Teller, e: Event) -> list[Clause]:
     bring = t.pick(("bring", "take", "carry"))
     wish = t.pick(("want to", "promise to", "plan to", "set out to"))
     return [
-        act(e, lambda f: f"{v(wish, f)} {bring} {t.thing(thing)} to {t.obj(whom)} {t.at(e.place)}")
+        act(
+            e,
+            lambda f: f"{v(wish, f)} {bring} {t.thing(thing)} to {t.obj(whom)} {t.at(e.place)}",
+            role="mind",
+        )
     ]

@@ -15,9 +15,15 @@ from lib.corpora._town_world import Event
 def go(t: Teller, e: Event) -> list[Clause]:
     who, whom, place = e.who, e.whom, e.place
     assert who
-    gait = t.pick(GAITS[verb_of(e)])
+    gaits = [word for word in GAITS[verb_of(e)] if word not in t.said]
+    gait = t.pick(gaits or GAITS[verb_of(e)])
+    t.said.add(gait)
+    if e.note == "walk" and gait == "walk":
+        gait = "go"
     path = f" {t.pick(_PATHS)}" if t.maybe(0.25) else ""
-    manner = f" {t.pick(_MANNERS)}" if t.maybe(0.2) else ""
+    low = t.mood in ("sad", "sorry", "worried", "afraid", "cross", "lonely")
+    manners = _MANNERS[:5] if low else _MANNERS[1:] if e.note != "home" else _MANNERS[4:]
+    manner = f" {t.pick(manners)}" if t.maybe(0.2) else ""
     if e.note == "home":
         words = t.pick(("go home", "set off for home", "hurry home", "return home", "head home"))
 
@@ -30,7 +36,8 @@ def go(t: Teller, e: Event) -> list[Clause]:
 
         if whom:
             return [part(e, lambda: f"{t.pair(who, whom)} {home('past')} together", role="move")]
-        return [act(e, home, scene=t.maybe(0.4), role="move", tail=manner)]
+        role = "mind" if words.startswith("set off") else "move"
+        return [act(e, home, scene=t.maybe(0.4), role=role, tail=manner)]
     if whom and e.note == "lead":
         return [
             act(
@@ -52,6 +59,8 @@ def go(t: Teller, e: Event) -> list[Clause]:
                      scene=True, role="move", tail=manner)]  # fmt: skip
     if e.note == "back":
         words = t.pick((f"{gait} back to", "return to", "hurry back to", "go back to"))
+        if words == "return to" and t.events[e.index + 1].kind == "return":
+            words = "go back to"
         return [
             act(e, lambda f: f"{v(words, f)} {t.to(place)}", scene=True, role="move", tail=manner)
         ]
@@ -82,16 +91,11 @@ def go(t: Teller, e: Event) -> list[Clause]:
         )
     ]
     if t.maybe(0.2):
-        words = t.pick(("set off for", "make for", "start for"))
-        clauses = [
-            act(
-                e,
-                lambda f: f"{v('set off for', f)} {t.to(place)}",
-                scene=True,
-                role="move",
-                tail=manner,
-            )
-        ]
+
+        def start(f: str) -> str:
+            return f"{v('set off for', f)} {t.to(place)}"
+
+        clauses = [act(e, start, scene=True, role="mind", tail=manner)]
     return clauses + sight(t, e)
 
 
@@ -102,7 +106,12 @@ def sight(t: Teller, e: Event) -> list[Clause]:
         scenes = tuple(words for words in scenes if not _SUMMER & set(words.split()))
     if not t.maybe(0.28) or not scenes:
         return []
-    return [part(e, lambda: t.pick(scenes), role="scene")]
+
+    def seen() -> str:
+        t.fade()
+        return t.pick(scenes)
+
+    return [part(e, seen, role="scene")]
 
 
 _SUMMER = set(
@@ -117,8 +126,8 @@ _PATHS = ("along the river", "across the fields", "down the lane", "past the chu
           "through the long grass", "along the dusty road", "over the little hill", "down the street",
           "past the old wall", "across the tracks", "between the hedges", "under the tall trees",
           "along a winding path", "up the steep path", "round the corner")  # fmt: skip
-_MANNERS = ("without a word", "with a hopeful heart", "at once", "alone", "full of hope", "right away",
-            "in high spirits", "without a rest", "with a happy song")  # fmt: skip
+_MANNERS = ("without a word", "at once", "alone", "right away", "without a rest", "in high spirits",
+            "with a happy song", "with a light heart", "with quick steps")  # fmt: skip
 
 
 @tells("meet")
@@ -127,22 +136,23 @@ def meet(t: Teller, e: Event) -> list[Clause]:
     assert who and whom
     doing = v(e.note, "ing")
     way = t.chance.random()
+    found = "come upon" if t.theme in ("lost", "locked") else t.pick(("find", "see", "come upon"))
     if e.index and t.events[e.index - 1].kind != "go":
         way *= 0.72
     if way < 0.22:
         return [part(e, lambda: f"{t.named_as(whom)} was {t.pick(('', 'just ', 'busy '))}{doing}")]
     if way < 0.4:
-        return [act(e, lambda f: f"{v('find', f)} {t.named_as(whom)} {doing}")]
+        return [act(e, lambda f: f"{v(found, f)} {t.named_as(whom)} {doing}")]
     if way < 0.72:
-        seen = t.pick(("see", "meet", "greet", "come upon", "find"))
+        seen = t.pick(("see", "meet", "greet", found))
         return [act(e, lambda f: f"{v(seen, f)} {t.named_as(whom)}, who was {doing}")]
     if way < 0.86:
-        came = t.pick(("arrived", "came along", "came by", "said hello"))
+        came = t.pick(("arrived", "came along", "came by"))
         return [part(e, lambda: f"{t.named_as(whom)} was {doing} when {t.sub(who)} {came}")]
     return [part(e, lambda: f"{t.named_as(whom)} was {doing} and {t.pick(_GREETS)}")]
 
 
-_GREETS = ("looked up", "waved", "nodded", "smiled", "did not look up")
+_GREETS = ("looked up", "waved", "smiled")
 
 
 @tells("visit")

@@ -294,6 +294,8 @@ THINGS = {
     for noun in nouns.split()
 }
 THINGS["key"] = Noun("key", "treasure", False, _list("silver; golden; rusty; tiny; big; old"))
+CLOTH = ("kite", "puppet", "umbrella", "net", "mask")
+WOOD = ("drum", "sled", "wagon", "broom", "rake", "ladder", "hoop")
 FOODS = tuple(noun for noun, thing in THINGS.items() if thing.group == "food")
 
 
@@ -455,7 +457,7 @@ WEATHERS = {
         sunny | sunny; bright; warm; golden | the sun was shining; the sky was blue; there was not a cloud in the sky; the sun warmed the roofs | the sun came out; the sky cleared; the clouds parted; the sun broke through the clouds | the sun went behind a cloud; clouds covered the sun
         windy | windy; breezy; blustery | the wind was blowing; a strong wind blew; leaves flew through the air; the wind tugged at every hat | the wind began to blow; a strong wind rose; the wind picked up | the wind dropped; the wind died down
         rainy | rainy; wet; drizzly | it was raining; rain fell softly; rain drummed on the roofs; the streets were full of puddles | it began to rain; rain started to fall; dark clouds came and it rained hard | the rain stopped; it stopped raining
-        snowy | snowy; white | it was snowing; snow lay on the roofs; snow covered the streets; everything was white with snow | it began to snow; snow started to fall; fat snowflakes began to fall | the snow stopped; it stopped snowing
+        snowy | snowy; wintry | it was snowing; snow lay on the roofs; snow covered the streets; everything was white with snow | it began to snow; snow started to fall; fat snowflakes began to fall | the snow stopped; it stopped snowing
         foggy | foggy; misty; grey | fog lay over the town; a thick mist hid the roofs; nobody could see far in the fog | fog rolled in; a thick mist came up from the river | the fog lifted; the mist cleared
         cold | cold; frosty; chilly; icy | the air was icy; frost covered the windows; the puddles were frozen | it turned cold; a cold air came down from the hills | it grew warmer; the frost melted
         """
