@@ -5,22 +5,32 @@ The file is JSON. This is one with everything in it; what is left out is as here
 
     {
       "model": {"size": "mini"},
-      "corpus": {"name": "town", "part": "stories", "size": 100000},
+      "corpus": [{"name": "town", "part": "stories", "size": 100000}],
       "tokenizer": {"vocab_size": 2048},
+      "n_encoders": 1,
       "n_context": 256, "batch_size": 16, "n_parts": 1, "n_steps": 2000, "seed": 0,
+      "aligned": false,
       "optimizer": {"name": "adamw", "lr": 0.003, "embedding_lr": 0.02, "weight_decay": 0.1},
+      "warmup": 0.02, "final": 0.1,
       "precision": "auto", "compiled": false, "sharded": false,
       "evaluate_every": 200, "save_every": 200,
       "folder": "runs/mini"
     }
 
-"tokenizer" may be the path of a tokenizer.json. Run it again with the same folder, and it goes on
-where it stopped. With torchrun it trains on several processes; "sharded" then means FSDP.
+Several corpora are read one after the other, and mix because batches are drawn anywhere. The
+tokens are kept in the folder, so starting again is quick; "n_encoders" processes make them.
+"tokenizer" may be the path of a tokenizer.json. With "aligned", each text of a
+batch begins where a document begins. "warmup" and "final" shape the learning rate: the share of all
+steps that climb, and what is left of the peak at the end.
+
+Run it again with the same folder, and it goes on where it stopped. With torchrun it trains on
+several processes; "sharded" then means FSDP.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import inspect
 import json
 from dataclasses import fields
@@ -28,24 +38,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lib import _training_parallel as parallel
 from lib import training
-from lib._training_data import END, encode_documents
+from lib._training_data import END, encode_corpus, encode_documents
 from lib.corpora import read
 from lib.ngram import bits_per_byte
-from lib.optim import make_optimizer
+from lib.optim import learning_rate, make_optimizer
 from lib.tokenizer import Tokenizer
 from lib.transformer import Config, Transformer, count_parameters
 
 DEFAULTS: dict[str, Any] = {
     "tokenizer": {"vocab_size": 2048},
+    "n_encoders": 1,
     "n_context": 256,
     "batch_size": 16,
     "n_parts": 1,
+    "aligned": False,
     "seed": 0,
     "optimizer": {},
+    "warmup": 0.02,
+    "final": 0.1,
     "precision": "auto",
     "compiled": False,
     "sharded": False,
@@ -56,13 +72,16 @@ NEEDED = ("model", "corpus", "n_steps", "folder")
 KINDS: dict[str, Any] = {
     **{name: type(value) for name, value in DEFAULTS.items()},
     "model": dict,
-    "corpus": dict,
+    "corpus": (list, dict),
     "n_steps": int,
     "folder": str,
     "tokenizer": (dict, str),
 }
 """What each entry is."""
-HELD_OUT_BYTES = 200_000
+HELD_OUT_BYTES, TOKENIZER_BYTES = 200_000, 2_000_000
+"""How much text is held out to be measured on, and how much a tokenizer is trained on."""
+TOKENS = "tokens.safetensors"
+"""Where a run keeps its text, in its folder."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -112,10 +131,14 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}")
     recipe = {**DEFAULTS, **recipe}
+    if isinstance(recipe["corpus"], dict):
+        recipe["corpus"] = [recipe["corpus"]]
     unknown = sorted(set(recipe) - set(KINDS))
     for name, known in known_settings().items():
-        if isinstance(recipe[name], dict):
-            unknown += [f"{name}.{setting}" for setting in sorted(set(recipe[name]) - known)]
+        entries = recipe[name] if isinstance(recipe[name], list) else [recipe[name]]
+        for entry in entries:
+            if isinstance(entry, dict):
+                unknown += [f"{name}.{setting}" for setting in sorted(set(entry) - known)]
     if unknown:
         raise ValueError(f"{path} has {', '.join(unknown)}, which means nothing here")
     for name, kind in KINDS.items():
@@ -125,7 +148,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             raise ValueError(f"{path}: {name} should be of type {wanted}, got {value!r}")
         if kind is int and name != "seed" and value < 1:
             raise ValueError(f"{path}: {name} should be at least 1, got {value}")
-    if "name" not in recipe["corpus"]:
+    if not recipe["corpus"] or not all(isinstance(one, dict) for one in recipe["corpus"]):
+        raise ValueError(f"{path}: corpus should be one or more of {{ }}, got {recipe['corpus']!r}")
+    if not all("name" in one for one in recipe["corpus"]):
         raise ValueError(f"{path}: corpus lacks name")
     return recipe
 
@@ -143,9 +168,14 @@ def known_settings() -> dict[str, set[str]]:
 def run(recipe: dict[str, Any], device: torch.device) -> training.History:
     """Train what the recipe says; several processes do it together."""
     tokenizer = make_tokenizer(recipe)
-    n_context = recipe["n_context"]
-    tokens = encode_documents(read(**recipe["corpus"]), tokenizer, progress=parallel.is_first())
+    n_context, n_steps = recipe["n_context"], recipe["n_steps"]
+    tokens = training_tokens(recipe, tokenizer)
     held_out, n_bytes = held_out_tokens(recipe, tokenizer)
+    end = tokenizer.special_tokens[END]
+    starts, held_out_starts = (
+        training.document_starts(text, end) if recipe["aligned"] else None
+        for text in (tokens, held_out)
+    )
 
     torch.manual_seed(recipe["seed"])
     shape = {"n_context": n_context, **recipe["model"]}
@@ -162,18 +192,23 @@ def run(recipe: dict[str, Any], device: torch.device) -> training.History:
         print(f"{count_parameters(config):,} parameters, {len(tokens):,} tokens, {device}")
 
     def draw(step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return training.next_token_batch(tokens, recipe["batch_size"], n_context, generator)
+        return training.next_token_batch(tokens, recipe["batch_size"], n_context, generator, starts)
+
+    def schedule(step: int) -> float:
+        n_warmup = int(recipe["warmup"] * n_steps)
+        return learning_rate(step, n_steps, n_warmup=n_warmup, final=recipe["final"])
 
     def evaluate(model: nn.Module) -> dict[str, float]:
-        loss = training.evaluate_loss(model, held_out, n_context)
+        loss = training.evaluate_loss(model, held_out, n_context, starts=held_out_starts)
         return {"held_out_bits_per_byte": bits_per_byte(loss, len(held_out), n_bytes)}
 
     precision = recipe["precision"]
     return training.train(
         model,
         draw,
-        recipe["n_steps"],
+        n_steps,
         make_optimizer(bare, **recipe["optimizer"]),
+        schedule=schedule,
         n_parts=recipe["n_parts"],
         precision=training.best_precision(device) if precision == "auto" else precision,
         compiled=recipe["compiled"],
@@ -188,21 +223,56 @@ def run(recipe: dict[str, Any], device: torch.device) -> training.History:
 
 
 def make_tokenizer(recipe: dict[str, Any]) -> Tokenizer:
-    """The tokenizer the recipe names, or one trained on the beginning of its corpus."""
+    """The tokenizer the recipe names, or one trained on the beginnings of its corpora."""
     wanted = recipe["tokenizer"]
     if isinstance(wanted, str):
         return Tokenizer.load(wanted)
-    text = read(**recipe["corpus"]).text(limit=2_000_000)
+    limit = TOKENIZER_BYTES // len(recipe["corpus"])
+    texts = [read(**corpus).text(limit=limit) for corpus in recipe["corpus"]]
     wanted = {"vocab_size": 2048, "special_tokens": [END], **wanted}
-    return Tokenizer.train(text, wanted["vocab_size"], wanted["special_tokens"])
+    return Tokenizer.train(texts, wanted["vocab_size"], wanted["special_tokens"])
+
+
+def training_tokens(recipe: dict[str, Any], tokenizer: Tokenizer) -> Tensor:
+    """The corpora of a run as one row of tokens: made by the first process, once for the folder."""
+    path = Path(recipe["folder"]) / TOKENS
+    made_of = [
+        recipe["corpus"],
+        list(tokenizer.merges),
+        tokenizer.special_tokens,
+        tokenizer.pattern,
+    ]
+    digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+    if parallel.is_first() and _digest_of(path) != digest:
+        rows = [
+            encode_corpus(corpus, tokenizer, recipe["n_encoders"]) for corpus in recipe["corpus"]
+        ]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.part")
+        save_file({"tokens": torch.cat(rows)}, beside, metadata={"made_of": digest})
+        beside.replace(path)
+    parallel.wait()
+    return load_file(path)["tokens"]
+
+
+def _digest_of(path: Path) -> str | None:
+    """What a file of tokens says it was made of; None if it cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("made_of")
+    except (OSError, SafetensorError):
+        return None
 
 
 def held_out_tokens(recipe: dict[str, Any], tokenizer: Tokenizer) -> tuple[Tensor, int]:
-    """Held-out text of the same corpus: its tokens, and how many bytes they stand for."""
-    n_bytes, documents = 0, []
-    for document in read(**{**recipe["corpus"], "split": "held_out"}):
-        documents.append(document)
-        n_bytes += len(document.encode())
-        if n_bytes > HELD_OUT_BYTES:
-            break
-    return encode_documents(documents, tokenizer, progress=False), n_bytes
+    """Held-out text of the same corpora: its tokens, and how many bytes they stand for."""
+    total, documents = 0, []
+    for corpus in recipe["corpus"]:
+        n_bytes = 0
+        for document in read(**{**corpus, "split": "held_out"}):
+            documents.append(document)
+            n_bytes += len(document.encode())
+            if n_bytes > HELD_OUT_BYTES // len(recipe["corpus"]):
+                break
+        total += n_bytes
+    return encode_documents(documents, tokenizer, progress=False), total

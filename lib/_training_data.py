@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lib._training_parallel import each_tensor
+from lib.corpora import read
+from lib.corpora._hub import StreamedCorpus
 from lib.tokenizer import Tokenizer
 
 END = "<|endoftext|>"
@@ -48,6 +51,40 @@ def encode_documents(
     if not pieces:
         raise ValueError("there are no documents to encode")
     return torch.cat(pieces)
+
+
+def encode_corpus(corpus: dict[str, Any], tokenizer: Tokenizer, n_processes: int = 1) -> Tensor:
+    """The documents of `read(**corpus)` as `encode_documents` gives them, by several processes.
+
+    The tokens are the same however many processes there are. What streams is read by one.
+    """
+    opened = read(**corpus)
+    n = 1 if isinstance(opened, StreamedCorpus) else min(n_processes, len(opened))
+    if n < 2:
+        return encode_documents(opened, tokenizer)
+    borders = [len(opened) * i // n for i in range(n + 1)]
+    parts = [(corpus, tokenizer, first, last) for first, last in itertools.pairwise(borders)]
+    with multiprocessing.get_context("spawn").Pool(n) as pool:
+        return torch.cat(list(tqdm(pool.imap(_encode_part, parts), total=n, desc="encoding")))
+
+
+def _encode_part(part: tuple[dict[str, Any], Tokenizer, int, int]) -> Tensor:
+    corpus, tokenizer, first, last = part
+    torch.set_num_threads(1)
+    documents = read(**corpus).documents[first:last]
+    return encode_documents((d.load() for d in documents), tokenizer, progress=False)
+
+
+def document_starts(tokens: Tensor, end: int) -> Tensor:
+    """Where documents begin in a row of tokens: the places of the mark `end` before each.
+
+    A stretch from there reads the mark, and then a document from its first word. The document that
+    opens the row has no mark before it and is passed over; behind the last mark nothing begins.
+
+    >>> document_starts(torch.tensor([5, 6, 0, 7, 0, 8, 9, 0]), end=0)
+    tensor([2, 4, 7])
+    """
+    return (tokens == end).nonzero()[:, 0]
 
 
 def split_batch(batch: Any, n_parts: int) -> list[Any]:

@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from lib import _training_data as data
 from lib import _training_parallel as parallel
-from lib._training_data import encode_documents
+from lib._training_data import document_starts, encode_documents
 from lib._training_history import History
 from lib._training_state import restore, save_state
 from lib.ngram import cross_entropy
@@ -37,6 +36,7 @@ __all__ = [
     "History",
     "TrainingStopped",
     "best_precision",
+    "document_starts",
     "encode_documents",
     "evaluate_loss",
     "in_precision",
@@ -45,6 +45,9 @@ __all__ = [
     "train",
     "train_step",
 ]
+
+IGNORED = -100
+"""The target of places that do not count."""
 
 Loss = Callable[[nn.Module, Any], tuple[Tensor, int]]
 """Takes the model and a batch; gives the sum of the losses and over how many it runs."""
@@ -55,15 +58,21 @@ class TrainingStopped(RuntimeError):
 
 
 def next_token_batch(
-    tokens: Tensor, batch_size: int, n_context: int, generator: torch.Generator | None = None
+    tokens: Tensor,
+    batch_size: int,
+    n_context: int,
+    generator: torch.Generator | None = None,
+    starts: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Draw stretches of a long text, and for each of their tokens the one that comes next.
 
     Args:
         tokens: the whole text, one document after the other, (n) whole numbers of any type.
-        batch_size: how many stretches, b; each starts anywhere, all places alike likely.
+        batch_size: how many stretches, b.
         n_context: how long each is, t.
         generator: where the chance comes from.
+        starts: places where a stretch may begin, all alike likely; left out, anywhere. Those too
+            late for a whole stretch and its last target are passed over.
 
     Returns:
         Inputs (b t) and targets (b t), int64: the target of a place is the token after it.
@@ -71,13 +80,18 @@ def next_token_batch(
     Raises:
         ValueError: the text has not even n_context + 1 tokens.
     """
-    if len(tokens) < n_context + 1:
+    n_starts = len(tokens) - n_context
+    if n_starts < 1:
         raise ValueError(
             f"{n_context} tokens and the one after them need a text of {n_context + 1}, got "
             f"{len(tokens)}"
         )
-    starts = torch.randint(len(tokens) - n_context, (batch_size,), generator=generator)
-    places = starts[:, None] + torch.arange(n_context + 1)  # (b t+1)
+    if starts is None:
+        chosen = torch.randint(n_starts, (batch_size,), generator=generator)
+    else:
+        starts = starts[starts < n_starts]
+        chosen = starts[torch.randint(len(starts), (batch_size,), generator=generator)]
+    places = chosen[:, None] + torch.arange(n_context + 1)  # (b t+1)
     stretches = tokens[places].long()
     return stretches[:, :-1], stretches[:, 1:]
 
@@ -87,13 +101,14 @@ def next_token_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Ten
 
     Args:
         model: a transformer.
-        batch: inputs (b t) and targets (b t).
+        batch: inputs (b t) and targets (b t); a target of −100 does not count.
 
     Returns:
-        The sum over all b · t tokens, in nats, and their number.
+        The sum over all tokens that count, in nats, and their number.
     """
     inputs, targets = batch
-    return cross_entropy(model(inputs), targets) * targets.numel(), targets.numel()
+    n = int((targets != IGNORED).sum())
+    return cross_entropy(model(inputs), targets, ignore_index=IGNORED) * n, n
 
 
 def train_step(
@@ -208,7 +223,8 @@ def train(
                disable=not (progress and parallel.is_first()))  # fmt: skip
 
     def measure(step: int) -> dict[str, Any]:
-        return _evaluate(runner, evaluate) if evaluate is not None and _due(step) else {}
+        # The model itself, not as compiled: other shapes would be compiled anew.
+        return _evaluate(model, evaluate) if evaluate is not None and _due(step) else {}
 
     def _due(step: int) -> bool:
         return step in (0, n_steps) or bool(evaluate_every and step % evaluate_every == 0)
@@ -258,30 +274,39 @@ def train(
 
 @torch.no_grad()
 def evaluate_loss(
-    model: nn.Module, tokens: Tensor, n_context: int, batch_size: int = 16, loss: Loss | None = None
+    model: nn.Module,
+    tokens: Tensor,
+    n_context: int,
+    batch_size: int = 16,
+    loss: Loss | None = None,
+    starts: Tensor | None = None,
 ) -> float:
     """The mean loss over a text, in nats per token: every token is guessed once.
 
     The text is cut into stretches of `n_context`; the few tokens behind the last one are left out.
+    With `starts`, a stretch begins at each of them and ends before the next.
 
     Args:
         model: a transformer.
         tokens: the text, (n) whole numbers.
-        n_context: how long a stretch is.
+        n_context: how long a stretch is; of a longer document only its beginning counts.
         batch_size: stretches at once.
         loss: left out, `next_token_loss`.
+        starts: where documents begin, in order, as `document_starts` gives them.
 
     Raises:
         ValueError: the text is shorter than one stretch and a token.
     """
-    n = (len(tokens) - 1) // n_context
-    if n < 1:
+    if len(tokens) < n_context + 1:
         raise ValueError(f"expected at least {n_context + 1} tokens, got {len(tokens)}")
     device = next(model.parameters()).device
-    inputs = rearrange(tokens[: n * n_context].long(), "(n t) -> n t", t=n_context)
-    targets = rearrange(tokens[1 : n * n_context + 1].long(), "(n t) -> n t", t=n_context)
+    borders = torch.arange(0, len(tokens), n_context) if starts is None else starts
+    places = borders[:-1, None] + torch.arange(n_context)  # (n t)
+    inputs = tokens[places.clamp(max=len(tokens) - 1)].long()
+    targets = tokens[(places + 1).clamp(max=len(tokens) - 1)].long()
+    targets = targets.masked_fill(places >= borders[1:, None], IGNORED)
     total, count = 0.0, 0
-    for first in range(0, n, batch_size):
+    for first in range(0, len(inputs), batch_size):
         batch = inputs[first : first + batch_size], targets[first : first + batch_size]
         part, m = (loss or next_token_loss)(model, data.to_device(batch, device))
         total, count = total + part.item(), count + m

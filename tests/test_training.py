@@ -501,6 +501,10 @@ def test_the_command_line_trains(tmp_path: Path) -> None:
         ({"sharded": 1}, "sharded should be of type bool, got 1"),
         ({"tokenizer": 280}, "tokenizer should be of type dict or str, got 280"),
         ({"corpus": {"path": "x"}}, "corpus lacks name"),
+        ({"corpus": ["town"]}, "corpus should be one or more of { }, got ['town']"),
+        ({"corpus": []}, "corpus should be one or more of { }, got []"),
+        ({"corpus": [{"name": "town"}, {"name": "town", "parts": 1}]}, "corpus.parts, which"),
+        ({"final": "low"}, "final should be of type float"),
     ],
     ids=str,
 )
@@ -577,7 +581,8 @@ def test_killed_20_times_it_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
     assert len(set(steps)) > 10
     assert losses_of(tmp_path / "killed") == expected
     left = sorted(path.name for path in (tmp_path / "killed").iterdir())
-    assert left == ["step-000199", "step-000200"], "nothing half-written stays behind"
+    expected_left = ["step-000199", "step-000200", "tokens.safetensors"]
+    assert left == expected_left, "nothing half-written stays behind"
 
 
 # --- several processes ----------------------------------------------------------------------------

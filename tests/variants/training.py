@@ -13,36 +13,45 @@ BATCH = "lib.training.next_token_batch"
 
 
 @right(BATCH)
-def with_slices(tokens, batch_size, n_context, generator=None):
+def with_slices(tokens, batch_size, n_context, generator=None, starts=None):
     n_starts = len(tokens) - n_context
     if n_starts < 1:
         raise ValueError(f"{len(tokens)} tokens are too few")
+    open_places = (
+        range(n_starts) if starts is None else [s for s in starts.tolist() if s < n_starts]
+    )
     inputs, targets = [], []
     for _ in range(batch_size):
-        start = torch.randint(0, n_starts, (1,), generator=generator).item()
+        which = torch.randint(0, len(open_places), (1,), generator=generator).item()
+        start = open_places[which]
         inputs.append(tokens[start : start + n_context])
         targets.append(tokens[start + 1 : start + 1 + n_context])
     return torch.stack(inputs).to(torch.int64), torch.stack(targets).to(torch.int64)
 
 
 @right(BATCH)
-def with_unfold(tokens, batch_size, n_context, generator=None):
+def with_unfold(tokens, batch_size, n_context, generator=None, starts=None):
     if tokens.numel() <= n_context:
         raise ValueError("the text is too short")
     windows = tokens.unfold(0, n_context + 1, 1)
+    if starts is not None:
+        windows = windows[starts[starts < len(windows)]]
     chance = torch.rand(batch_size, generator=generator, dtype=torch.float64)
     chosen = windows[(chance * windows.shape[0]).long()].long()
     return chosen[:, :n_context], chosen[:, 1:].contiguous()
 
 
 @right(BATCH)
-def with_numpy(tokens, batch_size, n_context, generator=None):
+def with_numpy(tokens, batch_size, n_context, generator=None, starts=None):
     """numpy draws; its seed comes from the generator."""
     if len(tokens) - n_context <= 0:
         raise ValueError("the text is too short")
     seed = torch.randint(2**62, (1,), generator=generator).item()
-    starts = np.random.default_rng(seed).integers(0, len(tokens) - n_context, size=batch_size)
-    index = rearrange(torch.from_numpy(starts), "b -> b 1") + torch.arange(n_context)
+    places = np.arange(len(tokens) - n_context)
+    if starts is not None:
+        places = np.intersect1d(starts.numpy(), places)
+    chosen = np.random.default_rng(seed).choice(places, size=batch_size)
+    index = rearrange(torch.from_numpy(chosen), "b -> b 1") + torch.arange(n_context)
     return tokens[index].long(), tokens[index + 1].long()
 
 

@@ -75,14 +75,25 @@ def shares_of_pairs(function: Draw, tokens: Tensor, n_calls: int, t: int) -> Ten
     return torch.tensor(list(counts.values())).view(n, n) / n_calls
 
 
-def draw_again(function: Draw, tokens: Tensor, b: int, t: int) -> tuple[bool, bool, bool]:
-    """The same seed twice, another seed, and no generator but torch's own seed twice."""
+def shares_of_given(function: Draw, tokens: Tensor, b: int, t: int, starts: Tensor) -> Tensor:
+    """How often a row starts at each place of the text, if only some are open."""
+    inputs, targets = function(tokens, b, t, generator(), starts)
+    rows = places(torch.cat([inputs, targets[:, -1:]], dim=1), tokens)
+    whole = (rows - rows[:, :1] == torch.arange(t + 1)).all(dim=1)  # else it counts for nothing
+    return rows[whole, 0].long().clamp(min=0).bincount(minlength=len(tokens)).float() / b
+
+
+def draw_again(function: Draw, tokens: Tensor, b: int, t: int) -> tuple[bool, bool, bool, bool]:
+    """The same seed twice, another seed, no generator but torch's own seed twice, with starts."""
     first, second, other = (function(tokens, b, t, generator(s))[0] for s in (7, 7, 8))
     own = []
     for _ in range(2):
         torch.manual_seed(3)
         own.append(function(tokens, b, t)[0])
-    return first.equal(second), first.equal(other), own[0].equal(own[1])
+    starts = torch.arange(len(tokens))
+    given = [function(tokens, b, t, generator(7), starts)[0] for _ in range(2)]
+    same, apart = first.equal(second), first.equal(other)
+    return same, apart, own[0].equal(own[1]), given[0].equal(given[1])
 
 
 NEXT_TOKEN_BATCH = Exercise(
@@ -133,12 +144,22 @@ NEXT_TOKEN_BATCH = Exercise(
             atol=0.05,  # five times √(1/9 · 8/9 / 1,000) is .0497
         ),
         Case(
-            "the same seed twice, another seed, torch's own seed twice",
+            "stretches of 4 begin at 0, 3 or 7 of 12 tokens; 9 is too late",
+            lambda: (distinct(12), 6000, 4, torch.tensor([0, 3, 7, 9])),
+            run=shares_of_given,
+            expected=lambda *_: torch.tensor([1.0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]) / 3,
+            call="next_token_batch(tokens, 6000, 4, generator, starts=torch.tensor([0, 3, 7, 9]))    "
+            "# share of rows by their start",
+            rtol=0.0,
+            atol=0.035,  # 6,000 draws: five times √(1/3 · 2/3 / 6,000) is .030
+        ),
+        Case(
+            "the same seed twice, another seed, torch's own seed twice, with starts twice",
             lambda: (distinct(500), 8, 5),
             run=draw_again,
-            expected=lambda *_: (True, False, True),
+            expected=lambda *_: (True, False, True, True),
             call="next_token_batch(tokens, 8, 5, generator)    "
-            "# seeds 7 and 7 alike? 7 and 8? torch's own alike?",
+            "# seeds 7 and 7 alike? 7 and 8? torch's own alike? with starts alike?",
         ),
         Case(
             "5 tokens have no stretch of 5 with one more behind it",
@@ -152,9 +173,9 @@ NEXT_TOKEN_BATCH = Exercise(
         "A stretch of n_context inputs and the targets behind them are n_context + 1 tokens in a "
         "row. In a text of 6 tokens, where can such a stretch of 5 + 1 begin? In one of 7?",
         "torch.randint(n, (batch_size,), generator=generator) draws numbers from 0 to n − 1. There "
-        "are len(tokens) − n_context places to begin at. Inputs are all but the last token of a "
-        "stretch, targets all but the first.",
-        "starts[:, None] + torch.arange(n_context + 1) is a table of places, one row a stretch; "
+        "are len(tokens) − n_context places to begin at; if starts are given, draw which of those "
+        "below it. Inputs are all but the last token of a stretch, targets all but the first.",
+        "chosen[:, None] + torch.arange(n_context + 1) is a table of places, one row a stretch; "
         "tokens[table].long() are their tokens. Then [:, :-1] and [:, 1:].",
     ),
 )

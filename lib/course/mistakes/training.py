@@ -13,8 +13,12 @@ from lib.optim import clip_gradients
 BATCH = "lib.training.next_token_batch"
 
 
-def _starts(tokens, batch_size, n_context, generator):
-    return torch.randint(len(tokens) - n_context, (batch_size,), generator=generator)
+def _starts(tokens, batch_size, n_context, generator, starts, more=0):
+    n = len(tokens) - n_context + more
+    if starts is None:
+        return torch.randint(n, (batch_size,), generator=generator)
+    starts = starts[starts < n]
+    return starts[torch.randint(len(starts), (batch_size,), generator=generator)]
 
 
 def _enough(tokens, n_context):
@@ -36,9 +40,9 @@ def _batch(tokens, starts, n_context):
     "The targets are the inputs themselves: a model learns to copy, and its loss falls to 0. The "
     "target of each place is the token after it.",
 )
-def not_shifted(tokens, batch_size, n_context, generator=None):
+def not_shifted(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    inputs, _ = _batch(tokens, _starts(tokens, batch_size, n_context, generator), n_context)
+    inputs, _ = _batch(tokens, _starts(tokens, batch_size, n_context, generator, starts), n_context)
     return inputs, inputs.clone()
 
 
@@ -47,17 +51,19 @@ def not_shifted(tokens, batch_size, n_context, generator=None):
     "The targets are shifted by two: the token after the next one. Often the shift is made once here "
     "and once more in the loss.",
 )
-def shifted_by_two(tokens, batch_size, n_context, generator=None):
+def shifted_by_two(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    starts = _starts(tokens, batch_size, n_context, generator)
+    starts = _starts(tokens, batch_size, n_context, generator, starts)
     rows = _rows(torch.cat([tokens, tokens[:1]]), starts, n_context + 2).long()
     return rows[:, :-2], rows[:, 2:]
 
 
 @mistake(BATCH, "Inputs and targets are swapped: the model would learn to guess the token before.")
-def swapped(tokens, batch_size, n_context, generator=None):
+def swapped(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    return _batch(tokens, _starts(tokens, batch_size, n_context, generator), n_context)[::-1]
+    return _batch(tokens, _starts(tokens, batch_size, n_context, generator, starts), n_context)[
+        ::-1
+    ]
 
 
 @mistake(
@@ -65,9 +71,9 @@ def swapped(tokens, batch_size, n_context, generator=None):
     "Inputs and targets are n_context − 1 tokens long: take one token more than n_context before you "
     "cut off the last and the first.",
 )
-def one_too_short(tokens, batch_size, n_context, generator=None):
+def one_too_short(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    starts = _starts(tokens, batch_size, n_context, generator)
+    starts = _starts(tokens, batch_size, n_context, generator, starts)
     return _batch(tokens, starts, n_context - 1)
 
 
@@ -76,9 +82,9 @@ def one_too_short(tokens, batch_size, n_context, generator=None):
     "There is one target for each row, the token behind the stretch. Every place has one, so that one "
     "row teaches n_context lessons.",
 )
-def one_target_a_row(tokens, batch_size, n_context, generator=None):
+def one_target_a_row(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    starts = _starts(tokens, batch_size, n_context, generator)
+    starts = _starts(tokens, batch_size, n_context, generator, starts)
     inputs, targets = _batch(tokens, starts, n_context)
     return inputs, targets[:, -1]
 
@@ -88,10 +94,10 @@ def one_target_a_row(tokens, batch_size, n_context, generator=None):
     "The last possible start is never drawn. randint leaves its upper end out already: there are "
     "len(tokens) − n_context places to begin at.",
 )
-def last_start_never(tokens, batch_size, n_context, generator=None):
+def last_start_never(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    n = len(tokens) - n_context - 1
-    starts = torch.randint(max(n, 1), (batch_size,), generator=generator)
+    less = 1 if len(tokens) > n_context + 1 else 0
+    starts = _starts(tokens, batch_size, n_context, generator, starts, more=-less)
     return _batch(tokens, starts, n_context)
 
 
@@ -100,9 +106,9 @@ def last_start_never(tokens, batch_size, n_context, generator=None):
     "One place too few to begin at: the last is never drawn, and a text that holds only one stretch "
     "is an error. There are len(tokens) − n_context, and randint leaves its upper end out.",
 )
-def last_start_never_and_raises(tokens, batch_size, n_context, generator=None):
+def last_start_never_and_raises(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    starts = torch.randint(len(tokens) - n_context - 1, (batch_size,), generator=generator)
+    starts = _starts(tokens, batch_size, n_context, generator, starts, more=-1)
     return _batch(tokens, starts, n_context)
 
 
@@ -111,9 +117,9 @@ def last_start_never_and_raises(tokens, batch_size, n_context, generator=None):
     "Some starts are so late that the last target falls behind the end of the text: a stretch needs "
     "n_context tokens and one more.",
 )
-def past_the_end(tokens, batch_size, n_context, generator=None):
+def past_the_end(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    starts = torch.randint(len(tokens) - n_context + 1, (batch_size,), generator=generator)
+    starts = _starts(tokens, batch_size, n_context, generator, starts, more=1)
     return _batch(tokens, starts, n_context)
 
 
@@ -122,9 +128,9 @@ def past_the_end(tokens, batch_size, n_context, generator=None):
     "Some starts are so late that the rows are of unequal length: a slice stops at the end of the "
     "text. A stretch needs n_context tokens and one more.",
 )
-def ragged(tokens, batch_size, n_context, generator=None):
+def ragged(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    starts = torch.randint(len(tokens), (batch_size,), generator=generator)
+    starts = _starts(tokens, batch_size, n_context, generator, starts, more=n_context)
     inputs = torch.stack([tokens[s : s + n_context].long() for s in starts])
     return inputs, torch.stack([tokens[s + 1 : s + n_context + 1].long() for s in starts])
 
@@ -133,9 +139,9 @@ def ragged(tokens, batch_size, n_context, generator=None):
     BATCH,
     "All rows of a batch are the same stretch: draw a start for each, randint(…, (batch_size,)).",
 )
-def one_start_for_all(tokens, batch_size, n_context, generator=None):
+def one_start_for_all(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    start = _starts(tokens, 1, n_context, generator)
+    start = _starts(tokens, 1, n_context, generator, starts)
     return _batch(tokens, start.expand(batch_size), n_context)
 
 
@@ -144,10 +150,13 @@ def one_start_for_all(tokens, batch_size, n_context, generator=None):
     "A stretch begins only at every n_context-th token. It may begin anywhere: else the model never "
     "sees what stands across these borders.",
 )
-def only_at_borders(tokens, batch_size, n_context, generator=None):
+def only_at_borders(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
     n = (len(tokens) - 1) // n_context
-    starts = torch.randint(n, (batch_size,), generator=generator) * n_context
+    if starts is None:
+        starts = torch.randint(n, (batch_size,), generator=generator) * n_context
+    else:
+        starts = _starts(tokens, batch_size, n_context, generator, starts)
     return _batch(tokens, starts, n_context)
 
 
@@ -156,9 +165,9 @@ def only_at_borders(tokens, batch_size, n_context, generator=None):
     "The result keeps the type of the text, int16 or int32, which embeddings and losses do not take: "
     "make it int64, with .long().",
 )
-def type_of_the_text(tokens, batch_size, n_context, generator=None):
+def type_of_the_text(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    rows = _rows(tokens, _starts(tokens, batch_size, n_context, generator), n_context + 1)
+    rows = _rows(tokens, _starts(tokens, batch_size, n_context, generator, starts), n_context + 1)
     return rows[:, :-1], rows[:, 1:]
 
 
@@ -167,9 +176,9 @@ def type_of_the_text(tokens, batch_size, n_context, generator=None):
     "The generator is not used: hand it on, generator=generator. Without it a run cannot be repeated, "
     "nor gone on with.",
 )
-def generator_ignored(tokens, batch_size, n_context, generator=None):
+def generator_ignored(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
-    return _batch(tokens, _starts(tokens, batch_size, n_context, None), n_context)
+    return _batch(tokens, _starts(tokens, batch_size, n_context, None, starts), n_context)
 
 
 @mistake(
@@ -177,12 +186,45 @@ def generator_ignored(tokens, batch_size, n_context, generator=None):
     "The generator's seed is used again at every call, so that all batches are the same: draw from "
     "the generator itself, which moves on.",
 )
-def seeded_again(tokens, batch_size, n_context, generator=None):
+def seeded_again(tokens, batch_size, n_context, generator=None, starts=None):
     _enough(tokens, n_context)
     again = None
     if generator is not None:
         again = torch.Generator().manual_seed(generator.initial_seed())
-    return _batch(tokens, _starts(tokens, batch_size, n_context, again), n_context)
+    return _batch(tokens, _starts(tokens, batch_size, n_context, again, starts), n_context)
+
+
+@mistake(
+    BATCH,
+    "The argument `starts` is ignored: if it is given, a stretch begins at one of these places only.",
+)
+def starts_ignored(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    return _batch(tokens, _starts(tokens, batch_size, n_context, generator, None), n_context)
+
+
+@mistake(
+    BATCH,
+    "A start that is given may be so late that the stretch runs past the end of the text: draw only "
+    "from those below len(tokens) − n_context.",
+)
+def late_starts_kept(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    if starts is None:
+        starts = _starts(tokens, batch_size, n_context, generator, None)
+    else:
+        starts = starts[torch.randint(len(starts), (batch_size,), generator=generator)]
+    return _batch(tokens, starts, n_context)
+
+
+@mistake(
+    BATCH,
+    "With `starts`, the rows are drawn without the generator: hand it on there as well.",
+)
+def starts_without_generator(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    source = generator if starts is None else None
+    return _batch(tokens, _starts(tokens, batch_size, n_context, source, starts), n_context)
 
 
 # --- train_step -----------------------------------------------------------------------------------

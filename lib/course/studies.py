@@ -1,0 +1,260 @@
+"""Experiments that are too long for a notebook: `python -m lib.course.studies NAME`.
+
+Each trains many small models on the town and keeps what it measured in data/studies/NAME.json,
+which lessons read by `study(NAME)`. Runs that are there already are not run again, so it may be
+stopped and started at any time; a change of the corpus or of the settings asks for `--afresh`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lib.checkpoint import DATA, load_tokenizer, shipped
+from lib.corpora import read
+from lib.corpora.town import score_stories
+from lib.generation import generate
+from lib.ngram import bits_per_byte
+from lib.optim import learning_rate, make_optimizer
+from lib.tokenizer import Tokenizer
+from lib.training import (
+    best_precision,
+    encode_documents,
+    evaluate_loss,
+    next_token_batch,
+    train,
+)
+from lib.transformer import Config, Transformer, count_parameters, flops_per_token
+
+END = "<|endoftext|>"
+SEEDS = (0, 1, 2)
+
+Spec = dict[str, Any]
+"""What a run is: everything that `run` reads, by name. Two runs of one spec give one record."""
+
+USUAL: Spec = {
+    "part": "village", "n_documents": 20_000, "model": {"size": "nano"}, "n_context": 256,
+    "batch_size": 16, "n_steps": 500, "optimizer": {"name": "muon", "lr": 0.02},
+    "max_norm": 1.0, "evaluate_every": 0, "n_stories": 0, "seed": 0,
+}  # fmt: skip
+
+
+def specs_of(name: str) -> list[Spec]:
+    """The runs of a study.
+
+    Raises:
+        ValueError: there is no such study.
+    """
+    if name not in STUDIES:
+        raise ValueError(f"there is no study {name!r}; there are: {', '.join(STUDIES)}")
+    return [{**USUAL, **spec, "seed": seed} for seed in SEEDS for spec in STUDIES[name]]
+
+
+def _one_rate(lr: float) -> dict[str, Any]:
+    return {"name": "adamw", "lr": lr, "embedding_lr": None}
+
+
+STUDIES: dict[str, list[Spec]] = {
+    # Which optimizer? The baseline is tuned first.
+    "optimizers": [
+        *({"optimizer": _one_rate(lr)} for lr in (1e-3, 3e-3, 1e-2)),
+        *(
+            {"optimizer": {"name": "adamw", "lr": lr, "embedding_lr": 2e-2}}
+            for lr in (1e-3, 3e-3, 1e-2)
+        ),
+        *({"optimizer": {"name": "muon", "lr": lr}} for lr in (1e-2, 2e-2, 4e-2)),
+    ],
+    # How does the loss fall with the number of parameters?
+    "sizes": [
+        {
+            "part": "stories",
+            "n_steps": 2000,
+            "n_documents": 60_000,
+            "model": {"d_model": d, "n_layer": n_layer, "n_head": d // 32, "n_kv_head": d // 32},
+        }
+        for d, n_layer in ((32, 2), (64, 3), (128, 4), (192, 6), (320, 8))
+    ],
+    # Deep and thin, or shallow and wide, at equal parameters?
+    "shapes": [
+        {"model": {"d_model": d, "n_layer": n_layer, "n_head": 4, "n_kv_head": 4}}
+        for d, n_layer in ((248, 1), (176, 2), (124, 4), (88, 8), (64, 15))
+    ],
+}
+
+
+@cache
+def _texts(part: str, n_documents: int) -> tuple[Tensor, Tensor, int, Tokenizer]:
+    """Training tokens, held-out tokens, the bytes of the latter, and the tokenizer of `mini`."""
+    tokenizer = load_tokenizer(shipped("mini"))
+    held_out = list(read("town", part=part, split="held_out", size=200))
+    tokens = encode_documents(read("town", part=part, size=n_documents), tokenizer, progress=False)
+    rest = encode_documents(held_out, tokenizer, progress=False)
+    return tokens, rest, sum(len(text.encode()) for text in held_out), tokenizer
+
+
+def write_stories(
+    model: Transformer, tokenizer: Tokenizer, n: int, temperature: float = 0.5, seed: int = 0
+) -> list[str]:
+    """Stories that a model of the town makes up, from nothing.
+
+    Args:
+        model: what writes.
+        tokenizer: what it reads and writes with.
+        n: how many stories.
+        temperature: as for `lib.generation.generate`.
+        seed: other stories for another seed.
+    """
+    end = tokenizer.special_tokens[END]
+    generator = torch.Generator(model.embedding.weight.device).manual_seed(seed)
+    rows = generate(
+        model, [[end]] * n, 320, temperature=temperature, stop=[end], generator=generator
+    )
+    return [tokenizer.decode([token for token in row if token != end]) for row in rows]
+
+
+def run(spec: Spec, device: str = "cpu", progress: bool = True) -> dict[str, Any]:
+    """Train one model and measure it.
+
+    Args:
+        spec: see `Spec`.
+        device: where.
+        progress: show a bar.
+
+    Returns:
+        The spec, and `parameters`, `tokens`, `flops`, `seconds`, `steps` and `bits_per_byte` (at
+        these steps, on held-out text), `stories` (at these steps, what `score_stories` says),
+        `losses` (means of 25 steps each).
+    """
+    start = time.perf_counter()
+    tokens, rest, n_bytes, tokenizer = _texts(spec["part"], spec["n_documents"])
+    shape = {"n_context": 512, **spec["model"]}
+    size = shape.pop("size", None)
+    vocab_size = tokenizer.vocab_size
+    config = Config.of_size(size, vocab_size, **shape) if size else Config(vocab_size, **shape)
+    torch.manual_seed(spec["seed"])
+    model = Transformer(config).to(device)
+    n_steps, n_context = spec["n_steps"], spec["n_context"]
+
+    def evaluate(model: Any) -> dict[str, Any]:
+        loss = evaluate_loss(model, rest, n_context, batch_size=32)
+        found: dict[str, Any] = {"bits_per_byte": bits_per_byte(loss, len(rest), n_bytes)}
+        if spec["n_stories"]:
+            found["stories"] = score_stories(write_stories(model, tokenizer, spec["n_stories"]))
+        return found
+
+    history = train(
+        model,
+        lambda step, generator: next_token_batch(tokens, spec["batch_size"], n_context, generator),
+        n_steps,
+        make_optimizer(model, **spec["optimizer"]),
+        schedule=lambda step: learning_rate(step, n_steps, n_warmup=max(1, n_steps // 50)),
+        max_norm=spec["max_norm"],
+        precision=best_precision(device),
+        evaluate=evaluate,
+        evaluate_every=spec["evaluate_every"] or None,
+        seed=spec["seed"],
+        progress=progress,
+    )
+    losses = history.column("loss")
+    n_tokens = n_steps * spec["batch_size"] * n_context
+    return {
+        **spec,
+        "parameters": count_parameters(config),
+        "tokens": n_tokens,
+        "flops": n_tokens * flops_per_token(config, n_context),
+        "seconds": round(time.perf_counter() - start, 1),
+        "steps": history.steps("bits_per_byte"),
+        "bits_per_byte": [round(value, 4) for value in history.column("bits_per_byte")],
+        "stories": history.column("stories"),
+        "losses": [round(sum(x) / len(x), 4) for x in _pieces(losses, 25)],
+    }
+
+
+def _pieces(values: Sequence[float], n: int) -> list[Sequence[float]]:
+    return [values[i : i + n] for i in range(0, len(values), n)]
+
+
+def study(name: str) -> list[Spec]:
+    """What a study has measured: a record for each run.
+
+    Raises:
+        ValueError: it has not been run here, and did not come with the course.
+    """
+    path = _path(name)
+    if not path.exists():
+        raise ValueError(f"{path} is missing: python -m lib.course.studies {name} makes it")
+    records: list[Spec] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    return records
+
+
+def _path(name: str) -> Path:
+    return DATA / "studies" / f"{name}.json"
+
+
+def _write(name: str, records: list[Spec], device: str) -> None:
+    where = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
+    card = {"made_by": f"python -m lib.course.studies {name}", "on": where, "runs": records}
+    path = _path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    lines = ",\n".join("  " + json.dumps(record) for record in records)
+    head = json.dumps({**card, "runs": None})[: -len("null}")]
+    beside.write_text(f"{head}[\n{lines}\n]}}\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def _is_of(record: Spec, spec: Spec) -> bool:
+    return {key: record.get(key) for key in spec} == json.loads(json.dumps(spec))
+
+
+def _in_worker(job: tuple[Spec, str]) -> dict[str, Any]:
+    spec, device = job
+    torch.set_num_threads(1)
+    return run(spec, device, progress=False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m lib.course.studies", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("name", choices=STUDIES)
+    parser.add_argument("--workers", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--afresh", action="store_true", help="forget what was measured before")
+    options = parser.parse_args(arguments)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    there = _path(options.name).exists() and not options.afresh
+    old = study(options.name) if there else []
+    specs = specs_of(options.name)
+    records = [record for record in old if any(_is_of(record, spec) for spec in specs)]
+    left = [spec for spec in specs if not any(_is_of(record, spec) for record in records)]
+    jobs = [(spec, device) for spec in left]
+    bar = tqdm(total=len(specs), initial=len(records), unit="run", desc=options.name)
+    if options.workers > 1:
+        with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
+            for record in pool.imap_unordered(_in_worker, jobs):
+                records.append(record)
+                _write(options.name, records, device)
+                bar.update()
+    else:
+        for spec in left:
+            records.append(run(spec, device))
+            _write(options.name, records, device)
+            bar.update()
+    bar.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
