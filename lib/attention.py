@@ -77,8 +77,10 @@ def scaled_dot_product_attention(
     # Scaling the queries costs t·d products, scaling the scores would cost t·s.
     scores = (query / math.sqrt(query.size(-1))) @ key.mT
     if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    weights = scores.softmax(dim=-1)
+        # Added in place: no second copy of the scores, and nothing to do on the way back.
+        scores += torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, float("-inf"))
+    # With its dtype said, the softmax stays in half precision where the scores are.
+    weights = scores.softmax(dim=-1, dtype=scores.dtype)
     return weights @ value
 
 

@@ -158,15 +158,23 @@ class Muon(Optimizer):
         self.rest.step()
         group = self.groups[0]
         rate = group["lr"] * self.scale
+        alike: dict[torch.Size, list[Tensor]] = {}  # of one shape: made orthogonal together, faster
         for p in group["params"]:
-            if p.grad is None:
-                continue
-            state = self.state.setdefault(p, {"mean": torch.zeros_like(p.detach())})
-            with torch.no_grad():
-                state["mean"].lerp_(p.grad, 1 - group["momentum"])
-                ahead = p.grad.lerp(state["mean"], group["momentum"])  # Nesterov's
-                step = orthogonalise(ahead) * max(1.0, p.size(0) / p.size(1)) ** 0.5
-                p.mul_(1 - rate * group["weight_decay"]).add_(step, alpha=-rate)
+            if p.grad is not None:
+                alike.setdefault(p.shape, []).append(p)
+        with torch.no_grad():
+            for shape, params in alike.items():
+                ahead = torch.stack([self.look_ahead(p, group["momentum"]) for p in params])
+                steps = orthogonalise(ahead) * max(1.0, shape[0] / shape[1]) ** 0.5
+                for p, step in zip(params, steps, strict=True):
+                    p.mul_(1 - rate * group["weight_decay"]).add_(step, alpha=-rate)
+
+    def look_ahead(self, p: Tensor, momentum: float) -> Tensor:
+        """Nesterov's momentum of `p`: the running mean of its gradients, once more towards now."""
+        assert p.grad is not None
+        mean: Tensor = self.state.setdefault(p, {"mean": torch.zeros_like(p)})["mean"]
+        mean.lerp_(p.grad, 1 - momentum)
+        return p.grad.lerp(mean, momentum)
 
 
 def orthogonalise(x: Tensor, n_steps: int = 5) -> Tensor:
@@ -176,16 +184,16 @@ def orthogonalise(x: Tensor, n_steps: int = 5) -> Tensor:
     (about 0.7 to 1.2) instead of slowly to 1 itself. Jordan et al. 2024.
 
     Args:
-        x: (n m)
+        x: a matrix or several, (... n m).
         n_steps: iterations.
 
     Returns:
-        (n m)
+        (... n m)
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    tall = x.size(0) > x.size(1)
+    tall = x.size(-2) > x.size(-1)
     x = x.mT if tall else x
-    x = x / (x.norm() + 1e-7)  # so that no singular value is above 1
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # so that no singular value is above 1
     for _ in range(n_steps):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x

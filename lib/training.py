@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from lib import _training_data as data
 from lib import _training_parallel as parallel
+from lib import _training_speed as speed
 from lib._training_data import document_starts, encode_documents
 from lib._training_history import History
 from lib._training_state import restore, save_state
@@ -321,13 +322,14 @@ def best_precision(device: torch.device | str = "cpu") -> str:
     device = torch.device(device)
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+    if device.type == "cpu" and speed.multiplies_bfloat16():
         return "bfloat16"
     return "float32"
 
 
 def in_precision(loss: Loss, precision: str) -> Loss:
     """The same loss with matrix products in "float32" or "bfloat16"; weights stay float32."""
+    speed.prepare()
     if precision == "float32":
         return loss
     if precision != "bfloat16":

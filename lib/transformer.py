@@ -136,9 +136,9 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     Returns:
         (... t d), in the dtype of `x`.
     """
-    first, second = x.chunk(2, dim=-1)
     cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    swapped = x.roll(x.size(-1) // 2, dims=-1)  # (x₂, x₁)
+    return x * torch.cat([cos, cos], dim=-1) + swapped * torch.cat([-sin, sin], dim=-1)
 
 
 def stretch_frequencies(frequencies: Tensor, scaling: RopeScaling) -> Tensor:
@@ -358,6 +358,9 @@ class Transformer(nn.Module):
             ValueError: a learned position is asked for that was never learned.
         """
         x = self.embedding(tokens)
+        if torch.is_autocast_enabled(x.device.type):
+            # The stream, too, in the precision of the products: half as much to move.
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         if self.config.scale_embedding:
             x = x * torch.tensor(math.sqrt(self.config.d_model), dtype=x.dtype)
         if self.config.position == "learned":
