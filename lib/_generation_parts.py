@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lib._training_speed import products_of
 from lib._transformer_config import Config
 
 
@@ -67,13 +68,13 @@ def left_pad(rows: Sequence[Sequence[int]], device: torch.device | str | None = 
 
 
 @contextmanager
-def reading(model: nn.Module) -> Iterator[None]:
+def reading(model: nn.Module, n_texts: int = 1) -> Iterator[None]:
     """Within, the model is in eval mode and records nothing for gradients; afterwards each of its
-    modules is in the mode it was in before."""
+    modules is in the mode it was in before. It may read `n_texts` at once."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), products_of(n_texts):
             yield
     finally:
         for module, training in modes:

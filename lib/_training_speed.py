@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import sys
+from collections.abc import Iterator
 
 import torch
 
@@ -26,38 +27,56 @@ def multiplies_bfloat16() -> bool:
 @functools.cache
 def prepare() -> None:
     """Make training fast on this computer's processor; once is enough for a process."""
-    _keep_memory()
-    if not torch.cuda.is_available():  # there the same setting would round
-        _choose_float32_products()
+    keep_memory()
+    if torch.get_float32_matmul_precision() == "highest" and onednn_is_exact():
+        torch.set_float32_matmul_precision("medium")
 
 
-def _keep_memory() -> None:
+@contextlib.contextmanager
+def products_of(n_rows: int) -> Iterator[None]:
+    """Within, matrices are multiplied by whoever does it faster where `n_rows` vectors meet each:
+    for a few MKL, for many oneDNN."""
+    before = torch.get_float32_matmul_precision()
+    if before != "high" and onednn_is_exact():
+        torch.set_float32_matmul_precision("medium" if n_rows >= 16 else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@functools.cache
+def onednn_is_exact() -> bool:
+    """Whether torch's "medium" precision rounds nothing and only changes who multiplies.
+
+    It allows factors to be rounded to bfloat16, which happens on processors with AMX and on GPUs.
+    Elsewhere it lets oneDNN multiply in place of MKL, which is half as fast on AMD's processors.
+    This tries it out.
+    """
+    if torch.cuda.is_available():
+        return False
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 256, 256, generator=generator)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    error = (a @ b - a.double() @ b.double()).abs().max()
+    torch.set_float32_matmul_precision(before)
+    return bool(error < 1e-3)  # in float32 about 5e-5, in bfloat16 about 0.2
+
+
+def keep_memory(size: int = 1 << 30) -> None:
     """Let memory that was given back stay with the process, for the next step to use.
 
-    Linux takes back every buffer of more than 32 MB and clears it page by page when it is wanted
-    again, which costs a fifth of a step.
+    By itself Linux takes back every buffer of more than 32 MB and clears it page by page when it is
+    wanted again, which costs a fifth of a step.
+
+    Args:
+        size: buffers of more bytes are given back; `1 << 25` is what Linux comes to by itself.
     """
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, AttributeError):  # a C library other than GNU's
         set_option = ctypes.CDLL(None).mallopt
         m_trim_threshold, m_mmap_threshold = -1, -3
-        if set_option(m_mmap_threshold, 1 << 30):
-            set_option(m_trim_threshold, (1 << 31) - 1)
-
-
-def _choose_float32_products() -> None:
-    """Let oneDNN multiply matrices in place of MKL, which is half as fast on AMD's processors.
-
-    "medium" allows torch to round factors to bfloat16. It does so where there is AMX; elsewhere it
-    only changes who multiplies. Whether anything is rounded is tried out, and if so undone.
-    """
-    before = torch.get_float32_matmul_precision()
-    if before != "highest":
-        return  # somebody has chosen
-    generator = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 256, 256, generator=generator)
-    exact = a.double() @ b.double()
-    torch.set_float32_matmul_precision("medium")
-    if (a @ b - exact).abs().max() > 1e-3:  # in float32 about 5e-5, in bfloat16 about 0.2
-        torch.set_float32_matmul_precision(before)
+        if set_option(m_mmap_threshold, size):
+            set_option(m_trim_threshold, min(2 * size, (1 << 31) - 1))

@@ -178,7 +178,7 @@ class MultiHeadAttention(nn.Module):
             query, key = rotate(query, key)
         if cache is not None:
             key, value = cache.append(key, value)
-        if mask is None:
+        if mask is None and query.size(-2) > 1:  # a single query, the newest, may see everything
             mask = causal_mask(query.size(-2), key.size(-2), device=x.device)
         n_repeat = self.n_head // self.n_kv_head
         key, value = repeat_kv(key, n_repeat), repeat_kv(value, n_repeat)

@@ -366,7 +366,7 @@ def generate(
     longest = width + min(max_new_tokens, model.config.n_context)
     kept = new_cache(model, longest) if cache is True else cache or None
     finished = torch.zeros_like(room, dtype=torch.bool)
-    with reading(model):
+    with reading(model, len(tokens)):
         while tokens.size(1) < width + max_new_tokens and not finished.all():
             logits = next_logits(model, tokens, kept).float() / (temperature or 1)
             for process in processors:

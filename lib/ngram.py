@@ -127,8 +127,11 @@ def sample(
     if temperature == 0:
         return logits.argmax(dim=-1)
     probabilities = (logits.float() / temperature).softmax(dim=-1)
-    rows = rearrange(probabilities, "... v -> (...) v")  # multinomial takes a matrix at most
-    return rows.multinomial(1, generator=generator).reshape(logits.shape[:-1])
+    # Side by side on a line, each token has a stretch as long as it is likely: throw a dart at it.
+    ends = probabilities.cumsum(dim=-1, dtype=torch.float64)
+    dart = 1 - torch.rand(ends[..., :1].shape, generator=generator, dtype=ends.dtype,
+                          device=ends.device)  # above 0, at most 1  # fmt: skip
+    return torch.searchsorted(ends, dart * ends[..., -1:]).squeeze(-1)
 
 
 def fit_bigram(

@@ -376,8 +376,8 @@ class Transformer(nn.Module):
 
     def sights(
         self, positions: Tensor, n_key: int, mask: Tensor | None = None
-    ) -> list[tuple[Tensor, Rotate | None]]:
-        """For each layer: which keys its queries may see, and how both are turned.
+    ) -> list[tuple[Tensor | None, Rotate | None]]:
+        """For each layer: which keys its queries may see (None: all), and how both are turned.
 
         Args:
             positions: of the queries, (t) or (b t).
@@ -385,7 +385,7 @@ class Transformer(nn.Module):
             mask: in place of the causal mask.
         """
         config, n_query = self.config, positions.size(-1)
-        if mask is None:
+        if mask is None and n_query > 1:
             mask = causal_mask(n_query, n_key, device=positions.device)
         rotate = None
         if config.position == "rotary":
@@ -398,8 +398,10 @@ class Transformer(nn.Module):
         near = causal_mask(n_query, n_key, device=positions.device).triu(
             diagonal=n_key - n_query - config.window + 1
         )
+        if mask is not None:
+            near = near & mask
         turned = rotation(rotary_angles(positions, config.head_size, config.rope_base_local))
-        local = (mask & near, turned if config.position == "rotary" else None)
+        local = (near, turned if config.position == "rotary" else None)
         return [local if i in config.local_layers else far for i in range(config.n_layer)]
 
 

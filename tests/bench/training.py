@@ -5,6 +5,11 @@ texts a batch. Everybody does the whole step: forward, loss, backward, clip, Ada
 step's own matrix products and nothing else.
 
     python -m tests.bench training --peer path/to/nanoGPT/model.py --compiled
+    python -m tests.bench training --ladder    what each step that can be switched has brought
+
+Ours normalises queries and keys (Qwen3), Llama does not. Others run as their users run them;
+"alike" means with what `lib.training` switches on by itself: oneDNN for float32 where it rounds
+nothing, and memory that is kept.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lib import _training_speed as speed
 from lib.optim import make_optimizer
 from lib.training import best_precision, in_precision, next_token_loss, train_step
 from lib.transformer import Config, Transformer, flops_per_token
@@ -41,10 +47,28 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--peer", action="append", default=[], metavar="MODEL.PY",
                         help="nanoGPT's model.py or MiniMind's model_minimind.py")  # fmt: skip
     parser.add_argument("--compiled", action="store_true", help="compiled as well (minutes)")
+    parser.add_argument("--ladder", action="store_true", help="ours alone, step by step")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default=best_precision())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args(arguments)
+
+
+def under(step: Step, onednn: bool = True, memory_kept: bool = True) -> Step:
+    """The same step with these switches of the process on or off."""
+
+    def switched() -> object:
+        on = onednn and speed.onednn_is_exact()
+        torch.set_float32_matmul_precision("medium" if on else "highest")
+        speed.keep_memory(1 << 30 if memory_kept else 1 << 25)
+        return step()
+
+    return switched
+
+
+def as_usual(step: Step) -> Step:
+    """The same step as torch runs it by itself."""
+    return under(step, onednn=False, memory_kept=False)
 
 
 def ours(compiled: bool, precision: str) -> Step:
@@ -160,29 +184,55 @@ def compare(steps: dict[str, Step], rounds: int) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in took.items()}
 
 
+def climb(rounds: int, compiled: bool) -> None:
+    """Print how fast our step is after each step of the ladder, each with all before it."""
+    exact, half = ours(False, "float32"), ours(False, "bfloat16")
+    rungs = {
+        "float32, as torch comes": as_usual(exact),
+        "+ oneDNN multiplies": under(exact, memory_kept=False),
+        "+ memory is kept": under(exact),
+        "+ bfloat16": under(half),
+    }
+    if compiled:
+        rungs["+ compiled"] = under(ours(True, "bfloat16"))
+    median = compare(rungs, rounds)
+    first = median["float32, as torch comes"]
+    row = "{:<34} {:>10} {:>12}".format
+    print(f"ours, {torch.get_num_threads()} threads; best here: {best_precision()}")
+    print(row("", "tokens/s", "of the first"))
+    for name, seconds in median.items():
+        print(row(name, f"{BATCH * N_CONTEXT / seconds:,.0f}", f"{first / seconds:.2f} ×"))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
     options = parse(arguments or [])
     torch.set_num_threads(options.threads)
+    if options.ladder:
+        climb(options.rounds, options.compiled)
+        return
     precision = options.precision
+    llama = hugging_face(False, precision)
     steps: dict[str, Step] = {
-        "floor: matrix products alone": floor(precision),
-        "ours": ours(False, precision),
-        "Hugging Face Llama": hugging_face(False, precision),
+        "floor: matrix products alone": under(floor(precision)),
+        "ours": under(ours(False, precision)),
+        "Hugging Face Llama": as_usual(llama),
+        "Hugging Face Llama, alike": under(llama),
     }
     for path in options.peer:
-        steps[path] = peer(path, False, precision)
+        steps[path] = as_usual(peer(path, False, precision))
     if options.compiled:
-        steps["ours, compiled"] = ours(True, precision)
-        steps["Hugging Face Llama, compiled"] = hugging_face(True, precision)
+        steps["ours, compiled"] = under(ours(True, precision))
+        steps["Hugging Face Llama, compiled"] = as_usual(hugging_face(True, precision))
         for path in options.peer:
-            steps[f"{path}, compiled"] = peer(path, True, precision)
+            steps[f"{path}, compiled"] = as_usual(peer(path, True, precision))
     median = compare(steps, options.rounds)
 
     config = Config(VOCAB, D_MODEL, N_LAYER, N_HEAD, d_hidden=GATED_HIDDEN, n_context=N_CONTEXT)
     flops = flops_per_token(config, N_CONTEXT)
     base, bottom = median["Hugging Face Llama"], median["floor: matrix products alone"]
     print(f"{precision}, {options.threads} threads, {flops / 1e6:.1f} MFLOP a token")
+    print("ours has QK-norm, Llama has none; 'alike': with oneDNN and kept memory, as ours")
     row = "{:<34} {:>10} {:>12} {:>14} {:>10}".format
     print(row("", "tokens/s", "GFLOP/s", "against HF", "of floor"))
     for name, seconds in median.items():
