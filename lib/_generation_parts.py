@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from lib._training_speed import products_of
 from lib._transformer_config import Config
 
 
@@ -71,6 +70,8 @@ def left_pad(rows: Sequence[Sequence[int]], device: torch.device | str | None = 
 def reading(model: nn.Module, n_texts: int = 1) -> Iterator[None]:
     """Within, the model is in eval mode and records nothing for gradients; afterwards each of its
     modules is in the mode it was in before. It may read `n_texts` at once."""
+    from lib._training_speed import products_of  # here, as lessons show this function by itself
+
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
