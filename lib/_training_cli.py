@@ -12,7 +12,7 @@ The file is JSON. This is one with everything in it; what is left out is as here
       "aligned": false,
       "optimizer": {"name": "adamw", "lr": 0.003, "embedding_lr": 0.02, "weight_decay": 0.1},
       "warmup": 0.02, "final": 0.1,
-      "precision": "auto", "compiled": false, "sharded": false,
+      "precision": "auto", "compiled": false, "fused": false, "sharded": false,
       "evaluate_every": 200, "save_every": 200,
       "folder": "runs/mini"
     }
@@ -64,6 +64,7 @@ DEFAULTS: dict[str, Any] = {
     "final": 0.1,
     "precision": "auto",
     "compiled": False,
+    "fused": False,
     "sharded": False,
     "evaluate_every": 200,
     "save_every": 200,
@@ -212,6 +213,7 @@ def run(recipe: dict[str, Any], device: torch.device) -> training.History:
         n_parts=recipe["n_parts"],
         precision=training.best_precision(device) if precision == "auto" else precision,
         compiled=recipe["compiled"],
+        fused=recipe["fused"],
         evaluate=evaluate,
         evaluate_every=recipe["evaluate_every"],
         save_every=recipe["save_every"],

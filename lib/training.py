@@ -27,6 +27,7 @@ from tqdm import tqdm
 from lib import _training_data as data
 from lib import _training_parallel as parallel
 from lib import _training_speed as speed
+from lib._attention_fused import fused_attention
 from lib._training_data import document_starts, encode_documents
 from lib._training_history import History
 from lib._training_state import restore, save_state
@@ -166,6 +167,7 @@ def train(
     max_norm: float = 1.0,
     precision: str = "float32",
     compiled: bool = False,
+    fused: bool = False,
     evaluate: Callable[[nn.Module], dict[str, Any]] | None = None,
     evaluate_every: int | None = None,
     folder: str | Path | None = None,
@@ -192,6 +194,7 @@ def train(
         max_norm: gradients longer than this are shortened.
         precision: "float32" or "bfloat16" (see `best_precision`).
         compiled: let torch compile the model: 10 to 60 seconds at first, faster steps after them.
+        fused: attend by a kernel of torch that never holds all scores: for GPUs.
         evaluate: takes the model and gives numbers for the record.
         evaluate_every: steps between two; the first is before any step, the last at the end.
         folder: where checkpoints go, as step-000100 and so on. If there are some already, training
@@ -236,7 +239,7 @@ def train(
 
     was_training = model.training
     model.train()
-    with bar:
+    with bar, fused_attention(fused):
         if first == 0:
             history.add({"step": 0, **measure(0)})
         for step in bar:

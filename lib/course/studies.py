@@ -31,6 +31,7 @@ from lib.optim import learning_rate, make_optimizer
 from lib.tokenizer import Tokenizer
 from lib.training import (
     best_precision,
+    document_starts,
     encode_documents,
     evaluate_loss,
     next_token_batch,
@@ -46,7 +47,7 @@ Spec = dict[str, Any]
 
 USUAL: Spec = {
     "part": "village", "n_documents": 20_000, "model": {"size": "nano"}, "n_context": 256,
-    "batch_size": 16, "n_steps": 500, "optimizer": {"name": "muon", "lr": 0.02},
+    "batch_size": 16, "n_steps": 250, "optimizer": {"name": "muon", "lr": 0.02},
     "max_norm": 1.0, "evaluate_every": 0, "n_stories": 0, "seed": 0,
 }  # fmt: skip
 
@@ -59,39 +60,43 @@ def specs_of(name: str) -> list[Spec]:
     """
     if name not in STUDIES:
         raise ValueError(f"there is no study {name!r}; there are: {', '.join(STUDIES)}")
-    return [{**USUAL, **spec, "seed": seed} for seed in SEEDS for spec in STUDIES[name]]
-
-
-def _one_rate(lr: float) -> dict[str, Any]:
-    return {"name": "adamw", "lr": lr, "embedding_lr": None}
+    return [
+        {**USUAL, **{key: value for key, value in spec.items() if key != "seeds"}, "seed": seed}
+        for seed in SEEDS
+        for spec in STUDIES[name]
+        if seed in spec.get("seeds", SEEDS)
+    ]
 
 
 STUDIES: dict[str, list[Spec]] = {
-    # Which optimizer? The baseline is tuned first.
+    # Which optimizer? Each at three rates, then the best of each with more seeds.
     "optimizers": [
-        *({"optimizer": _one_rate(lr)} for lr in (1e-3, 3e-3, 1e-2)),
-        *(
-            {"optimizer": {"name": "adamw", "lr": lr, "embedding_lr": 2e-2}}
-            for lr in (1e-3, 3e-3, 1e-2)
-        ),
-        *({"optimizer": {"name": "muon", "lr": lr}} for lr in (1e-2, 2e-2, 4e-2)),
+        {
+            "optimizer": {"name": name, "lr": lr, "embedding_lr": embedding_lr},
+            "seeds": SEEDS if lr == best else SEEDS[:1],
+        }
+        for name, embedding_lr, best, rates in (
+            ("adamw", None, 3e-3, (1e-3, 3e-3, 1e-2)),
+            ("adamw", 2e-2, 3e-3, (1e-3, 3e-3, 1e-2)),
+            ("muon", 2e-2, 2e-2, (1e-2, 2e-2, 4e-2)),
+        )
+        for lr in rates
     ],
     # How does the loss fall with the number of parameters?
     "sizes": [
         {
-            "part": "stories",
-            "n_steps": 2000,
-            "n_documents": 60_000,
-            "model": {"d_model": d, "n_layer": n_layer, "n_head": d // 32, "n_kv_head": d // 32},
+            "part": "stories", "n_documents": 20_000, "n_steps": 400,
+            "model": {"d_model": d, "n_layer": n_layer, "n_head": d // 32},
         }
-        for d, n_layer in ((32, 2), (64, 3), (128, 4), (192, 6), (320, 8))
+        for d, n_layer in ((32, 2), (64, 3), (128, 4), (192, 6))
     ],
-    # Deep and thin, or shallow and wide, at equal parameters?
+    # Deep and thin, or shallow and wide, at equal parameters (1.11 million)?
     "shapes": [
-        {"model": {"d_model": d, "n_layer": n_layer, "n_head": 4, "n_kv_head": 4}}
-        for d, n_layer in ((248, 1), (176, 2), (124, 4), (88, 8), (64, 15))
+        {"n_steps": 300,
+         "model": {"d_model": d, "n_layer": n_layer, "n_head": d // 32, "d_hidden": d_hidden}}
+        for d, n_layer, d_hidden in ((224, 1, 672), (160, 2, 608), (128, 4, 384), (96, 8, 270))
     ],
-}
+}  # fmt: skip
 
 
 @cache
@@ -146,9 +151,14 @@ def run(spec: Spec, device: str = "cpu", progress: bool = True) -> dict[str, Any
     torch.manual_seed(spec["seed"])
     model = Transformer(config).to(device)
     n_steps, n_context = spec["n_steps"], spec["n_context"]
+    end = tokenizer.special_tokens[END]
+    starts, rest_starts = document_starts(tokens, end), document_starts(rest, end)
+
+    def draw(step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return next_token_batch(tokens, spec["batch_size"], n_context, generator, starts)
 
     def evaluate(model: Any) -> dict[str, Any]:
-        loss = evaluate_loss(model, rest, n_context, batch_size=32)
+        loss = evaluate_loss(model, rest, 512, batch_size=32, starts=rest_starts)
         found: dict[str, Any] = {"bits_per_byte": bits_per_byte(loss, len(rest), n_bytes)}
         if spec["n_stories"]:
             found["stories"] = score_stories(write_stories(model, tokenizer, spec["n_stories"]))
@@ -156,7 +166,7 @@ def run(spec: Spec, device: str = "cpu", progress: bool = True) -> dict[str, Any
 
     history = train(
         model,
-        lambda step, generator: next_token_batch(tokens, spec["batch_size"], n_context, generator),
+        draw,
         n_steps,
         make_optimizer(model, **spec["optimizer"]),
         schedule=lambda step: learning_rate(step, n_steps, n_warmup=max(1, n_steps // 50)),
