@@ -751,3 +751,30 @@ def test_card() -> None:
     )
     assert CARD["words"] > 1_000_000
     assert 1500 <= CARD["vocabulary"] <= 3000
+
+
+# --- the village ------------------------------------------------------------------------------------
+
+
+def test_the_village_is_a_part_of_the_town() -> None:
+    """Fewer people, things and kinds of story, told and checked the same way."""
+    few = [story(i, split, part="village") for i in range(150) for split in ("train", "held_out")]
+    assert all(check_story(s.text).consistent for s in few)
+    assert [s.text for s in few[::2]] == list(read("town", part="village", size=150))
+    many = stories()[:300]
+    for of in (
+        lambda s: {s.theme},
+        lambda s: {person.name for person in s.people},
+        lambda s: {thing.noun for thing in s.things},
+    ):
+        small, large = (len(set().union(*map(of, group))) for group in (few, many))
+        assert small < 0.6 * large
+    assert len({s.text for s in few}) == 300
+    for s in few:
+        held_out = any(is_held_out_combination(*names) for names in s.combinations)
+        assert held_out == (s in few[1::2])
+
+
+def test_a_cut_sentence_alone_is_no_story() -> None:
+    assert not check_story("The fox and").parses
+    assert check_story("Mia had a red kite. She").parses

@@ -14,17 +14,23 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lib import _training_parallel as parallel
+from lib._attention_fused import fused_attention
+from lib._training_data import encode_corpus
 from lib.checkpoint import CheckpointError, latest, load, load_tokenizer, load_training, read_card
+from lib.corpora import read
 from lib.ngram import cross_entropy
 from lib.optim import Optimizer, learning_rate, make_optimizer
 from lib.tokenizer import Tokenizer
 from lib.training import (
+    IGNORED,
     History,
     TrainingStopped,
     best_precision,
+    document_starts,
     encode_documents,
     evaluate_loss,
     in_precision,
@@ -124,6 +130,23 @@ def test_documents_become_one_row() -> None:
         encode_documents(["x"], tokenizer, end="<|other|>")
 
 
+def test_batches_can_begin_where_documents_do() -> None:
+    tokens = torch.tensor([5, 0, 6, 7, 0, 8, 9, 5, 0, 6, 0])
+    starts = document_starts(tokens, 0)
+    assert starts.tolist() == [1, 4, 8, 10]
+    inputs, targets = next_token_batch(tokens, 400, 3, torch.Generator().manual_seed(0), starts)
+    rows = {tuple(row) for row in torch.cat([inputs, targets[:, -1:]], dim=1).tolist()}
+    assert rows == {(0, 6, 7, 0), (0, 8, 9, 5)}, "the last two are too late"
+
+
+def test_several_processes_encode_the_same_tokens() -> None:
+    corpus = {"name": "town", "part": "village", "size": 7}
+    tokenizer = Tokenizer.train("a small text", 260, ["<|endoftext|>"])
+    alone = encode_documents(read(**corpus), tokenizer, progress=False)
+    assert encode_corpus(corpus, tokenizer, 1).equal(alone)
+    assert encode_corpus(corpus, tokenizer, 3).equal(alone)
+
+
 # --- what is computed -----------------------------------------------------------------------------
 
 
@@ -210,6 +233,47 @@ def test_evaluate_loss_counts_every_token_once() -> None:
         assert found == pytest.approx(torch.stack(expected).mean().item(), abs=1e-6)
     with pytest.raises(ValueError, match="at least 51 tokens, got 50"):
         evaluate_loss(model, tokens, 50)
+
+
+def test_evaluate_loss_goes_document_by_document() -> None:
+    """Each document is read from its mark on, alone; what stands behind it is never guessed."""
+    model = tiny().eval()
+    documents = [torch.tensor([0, *row]) for row in ([3, 1, 4], [1, 5, 9, 2, 6, 5], [3, 5])]
+    tokens = torch.cat([*documents, torch.tensor([0])])
+    with torch.no_grad():
+        losses = [
+            cross_entropy(model(d[None]), torch.cat([d[1:], torch.tensor([0])])[None]) * len(d)
+            for d in documents
+        ]
+    expected = sum(x.item() for x in losses) / sum(map(len, documents))
+    for n_context in (7, 12):
+        found = evaluate_loss(model, tokens, n_context, starts=document_starts(tokens, 0))
+        assert found == pytest.approx(expected, abs=1e-6)
+    cut = evaluate_loss(model, tokens, 4, starts=document_starts(tokens, 0))
+    assert cut != pytest.approx(expected, abs=1e-5), "only the beginning of the long one counts"
+
+
+def test_targets_that_do_not_count() -> None:
+    model, (inputs, targets) = tiny(), next_token_batch(text(), 2, 6)
+    some = targets.masked_fill(torch.arange(6) > 3, IGNORED)
+    total, n = next_token_loss(model, (inputs, some))
+    assert n == 8
+    whole, _ = next_token_loss(model, (inputs[:, :4], targets[:, :4]))
+    assert total.item() == pytest.approx(whole.item(), rel=1e-5)
+
+
+def test_fused_attention_gives_the_same_numbers() -> None:
+    from lib import attention
+
+    own = attention.scaled_dot_product_attention
+    losses = [run(tiny(), 6, fused=fused).column("loss") for fused in (False, True)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[0] != losses[1], "another kernel rounds otherwise"
+    assert attention.scaled_dot_product_attention is own
+    with pytest.raises(ZeroDivisionError), fused_attention():
+        assert attention.scaled_dot_product_attention is not own
+        raise ZeroDivisionError
+    assert attention.scaled_dot_product_attention is own
 
 
 def test_evaluation_is_called_when_due() -> None:
@@ -474,6 +538,35 @@ def test_the_command_line_trains(tmp_path: Path) -> None:
     assert losses[-1] < losses[0]
     other = write_config(tmp_path, folder=str(tmp_path / "again"))
     assert run_here(other) == losses, "the same numbers in another process"
+
+
+def test_corpora_mix_and_are_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lib import _training_cli
+
+    two = [
+        {"name": "town", "part": "arithmetic", "size": 30},
+        {"name": "town", "part": "village", "size": 4},
+    ]
+    config = write_config(tmp_path, corpus=two, aligned=True, n_context=24)
+    expected = run_here(config)
+    kept = load_file(tmp_path / "run" / "tokens.safetensors")["tokens"]
+    found = latest(tmp_path / "run")
+    assert found is not None
+    tokenizer = load_tokenizer(found)
+    written = tokenizer.decode(kept.tolist())
+    for part in two:
+        for document in read(**part):  # type: ignore[arg-type]
+            assert document in written
+    for checkpoint in (tmp_path / "run").glob("step-*"):
+        shutil.rmtree(checkpoint)
+
+    def never(*_: Any) -> Tensor:
+        raise AssertionError("the text was encoded once more")
+
+    monkeypatch.setattr(_training_cli, "encode_corpus", never)
+    assert run_here(config) == expected
+    with pytest.raises(AssertionError, match="once more"):
+        run_here(write_config(tmp_path, corpus=two[:1], aligned=True, n_context=24))
 
 
 @pytest.mark.parametrize(

@@ -322,7 +322,8 @@ for t in (0.1, 0.5, 1.0, 2.0, 10.0):
 # %% exercise="lib.ngram.sample"
 # 1. A temperature below 0 is an error, and 0 takes the likeliest of each row.
 # 2. Otherwise: logits to probabilities, sharper or flatter.
-# 3. torch.multinomial draws from each row of a matrix: flatten the axes before v, draw, reshape.
+# 3. Draw from each row: throw a dart at the running sum of its probabilities (torch.searchsorted
+#    finds where it lands), or flatten the axes before v and let torch.multinomial draw.
 from lib.ngram import sample
 
 # %% [markdown]

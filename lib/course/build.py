@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lib.checkpoint import read_card, shipped
+from lib.checkpoint import DATA, read_card, shipped
 from lib.course.floors import ROOT
 from lib.course.lints import floors_used, lint_notebooks, lint_source
 from lib.course.render import render
@@ -60,7 +60,7 @@ def write(path: Path, text: str) -> None:
 
 def digest(path: Path, solved: Any) -> str:
     """What a solution's outputs depend on: its cells, the code of the floors it uses, and the
-    checkpoints it reads.
+    checkpoints and studies it reads.
 
     Comments and docstrings of `lib` do not count, nor does `lib.course`, whose words the tests
     compare with the stored ones.
@@ -77,6 +77,9 @@ def digest(path: Path, solved: Any) -> str:
             code.append(_bare(file.read_text(encoding="utf-8")))
     read = {name for part in parts for name in re.findall(r'shipped\("(\w+)"\)', part[2])}
     code += [read_card(shipped(name))["files"] for name in sorted(read)]
+    if any("study(" in part[2] for part in parts):
+        studies = sorted((DATA / "studies").glob("*.json"))
+        code += [path.read_text(encoding="utf-8") for path in studies]
     return hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ import argparse
 import json
 import multiprocessing
 import platform
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -109,10 +110,21 @@ def _texts(part: str, n_documents: int) -> tuple[Tensor, Tensor, int, Tokenizer]
     return tokens, rest, sum(len(text.encode()) for text in held_out), tokenizer
 
 
+def openings(n: int, part: str = "stories", n_words: int = 2) -> list[str]:
+    """How stories begin that no model was trained on: the first words of each."""
+    texts = read("town", part=part, split="held_out", size=n)
+    return [" ".join(text.split()[:n_words]) for text in texts]
+
+
 def write_stories(
-    model: Transformer, tokenizer: Tokenizer, n: int, temperature: float = 0.5, seed: int = 0
+    model: Transformer,
+    tokenizer: Tokenizer,
+    n: int,
+    temperature: float = 0.5,
+    seed: int = 0,
+    begin: Sequence[str] = ("",),
 ) -> list[str]:
-    """Stories that a model of the town makes up, from nothing.
+    """Stories that a model of the town makes up.
 
     Args:
         model: what writes.
@@ -120,13 +132,24 @@ def write_stories(
         n: how many stories.
         temperature: as for `lib.generation.generate`.
         seed: other stories for another seed.
+        begin: how they begin, in turns. A model that has read other things than stories needs such
+            an opening, as `openings` gives it, or writes the other things.
+
+    Returns:
+        The stories, openings included; questions and facts behind a story are cut off.
     """
     end = tokenizer.special_tokens[END]
     generator = torch.Generator(model.embedding.weight.device).manual_seed(seed)
+    starts = [begin[i % len(begin)] for i in range(n)]
     rows = generate(
-        model, [[end]] * n, 320, temperature=temperature, stop=[end], generator=generator
-    )
-    return [tokenizer.decode([token for token in row if token != end]) for row in rows]
+        model, [[end, *tokenizer.encode(start)] for start in starts], 320,
+        temperature=temperature, stop=[end], generator=generator,
+    )  # fmt: skip
+    texts = [
+        start + tokenizer.decode([token for token in row if token != end])
+        for start, row in zip(starts, rows)
+    ]
+    return [re.split(r"\n(?:Question|Facts):", text)[0] for text in texts]
 
 
 def run(spec: Spec, device: str = "cpu", progress: bool = True) -> dict[str, Any]:
