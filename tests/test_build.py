@@ -623,3 +623,21 @@ def test_shortest_source_runs_as_a_script(path: Path, tmp_path: Path) -> None:
 
 def test_everything_committed_is_current(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_changed_study_makes_a_solution_stale(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = sorted(build.SOURCES.glob("*_attention.py"))[0]
+
+    def digest_of(code: str) -> str:
+        cell = {"id": "a", "cell_type": "code", "source": code, "metadata": {}}
+        return build.digest(source, {"cells": [cell]})
+
+    monkeypatch.setattr(build, "DATA", tmp_path)
+    (tmp_path / "studies").mkdir()
+    reads, does_not = 'study("x")', "1 + 1"
+    before = digest_of(reads), digest_of(does_not)
+    (tmp_path / "studies" / "x.json").write_text("[1]")
+    assert digest_of(reads) != before[0]
+    assert digest_of(does_not) == before[1]

@@ -415,9 +415,9 @@ rotary_angles(torch.tensor([0, 1, 2, 100]), d_head=4, base=100.0)
 # number $i$ of the second half. So do we.
 
 # %% exercise="lib.transformer.apply_rotary"
-# 1. Split x into its two halves, and bring cos and sin to the dtype of x.
-# 2. Turn: the new first half and the new second half both need the old ones.
-# 3. Put the halves together again.
+# 1. Bring cos and sin to the dtype of x.
+# 2. Each half turns with the help of the other: split x in two, or roll it by half its length.
+# 3. The first half becomes x₁ cos − x₂ sin, the second x₂ cos + x₁ sin.
 from lib.transformer import apply_rotary
 
 # %% [markdown]

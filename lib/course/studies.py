@@ -86,10 +86,10 @@ STUDIES: dict[str, list[Spec]] = {
     # How does the loss fall with the number of parameters?
     "sizes": [
         {
-            "part": "stories", "n_documents": 20_000, "n_steps": 400,
+            "part": "stories", "n_documents": 20_000, "n_steps": 250,
             "model": {"d_model": d, "n_layer": n_layer, "n_head": d // 32},
         }
-        for d, n_layer in ((32, 2), (64, 3), (128, 4), (192, 6))
+        for d, n_layer in ((32, 2), (64, 3), (96, 4), (128, 4))
     ],
     # Deep and thin, or shallow and wide, at equal parameters (1.11 million)?
     "shapes": [
