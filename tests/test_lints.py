@@ -37,7 +37,10 @@ MASK = (
 SDPA = MASK.replace("causal_mask", "scaled_dot_product_attention")
 MULTI = '\n# %% given="lib.attention.MultiHeadAttention"{}\npass\n'
 FORWARD = '\n# %% exercise="lib.attention.MultiHeadAttention.forward"\n# 1. A step.\n'
-SECRET = 'scores = scores.masked_fill(~mask, float("-inf"))'
+SECRET = "weights = scores.softmax(dim=-1, dtype=scores.dtype)"
+VALUE = SECRET.removeprefix("weights = ")
+QUOTED = 'scores += torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, float("-inf"))'
+"""Lines of the answer of `scaled_dot_product_attention`."""
 
 
 @pytest.fixture
@@ -245,13 +248,13 @@ LEAKS = {
     "plain": f"\n# %%\n{SECRET}\n",
     "indented": f"\n# %%\nif True:\n        {SECRET}\n",
     "in a function": f"\n# %%\ndef f(scores, mask):\n    {SECRET}\n",
-    "other quotes": f"\n# %%\n{SECRET}\n".replace('"', "'"),
-    "other spaces": '\n# %%\nscores = scores.masked_fill( ~mask,float("-inf") )\n',
-    "broken lines": '\n# %%\nscores = scores.masked_fill(\n    ~mask,\n    float("-inf"),\n)\n',
-    "other target": f"\n# %%\nhidden{SECRET[6:]}\n",
-    "returned": f"\n# %%\ndef f(scores, mask):\n    return {SECRET[9:]}\n",
-    "bare": f"\n# %%\n{SECRET[9:]}\n",
-    "with a remark": f"\n# %%\n{SECRET}  # minus infinity\n",
+    "other quotes": f"\n# %%\n{QUOTED}\n".replace('"', "'"),
+    "other spaces": "\n# %%\nweights = scores.softmax( dim=-1,dtype = scores.dtype )\n",
+    "broken lines": "\n# %%\nweights = scores.softmax(\n    dim=-1,\n    dtype=scores.dtype,\n)\n",
+    "other target": f"\n# %%\nshares = {VALUE}\n",
+    "returned": f"\n# %%\ndef f(scores, mask):\n    return {VALUE}\n",
+    "bare": f"\n# %%\n{VALUE}\n",
+    "with a remark": f"\n# %%\n{SECRET}  # rows sum to 1\n",
     "as a comment": f"\n# %%\n# {SECRET}\npass\n",
     "in words": f"\n# %% [markdown]\n# Now write `{SECRET}`, and you are done.\n",
     "in a block": f"\n# %% [markdown]\n# ```python\n#     {SECRET}\n# ```\n",
@@ -269,12 +272,12 @@ def test_leaked_solution(lint, kind: str) -> None:
         lint(text)
     said = str(caught.value)
     assert "gives away a line of lib.attention.scaled_dot_product_attention" in said
-    assert "masked_fill" in said
+    assert "softmax" in said or "masked_fill" in said
 
 
 HARMLESS = {
-    "a similar line": SECRET.replace("mask,", "visible,"),
-    "a longer line": SECRET.replace("scores.m", "(query @ key.mT).m"),
+    "a similar line": QUOTED.replace("mask,", "visible,"),
+    "a longer line": SECRET.replace("scores.s", "(query @ key.mT).s"),
     "a call of the answer": "scaled_dot_product_attention(query, key, value, mask)",
     "a short line": "weights = scores.softmax(dim=-1)",
     "the error": 'raise ValueError(f"{n_query} queries need at least as many keys, got {n_key}")',

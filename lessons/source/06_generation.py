@@ -974,18 +974,19 @@ assert d["repetition_penalty", 1.3] < d["min_p", 0.1] + 0.01
 # %% [markdown]
 # Read it from the right. Drawn freely, the model is about as varied as the town itself:
 # that is what it has learnt, and in this sense temperature 1 is the honest setting. But
-# one sentence in twelve is wrong, as its mistakes are drawn along with the rest. From there
+# one sentence in eleven is wrong, as its mistakes are drawn along with the rest. From there
 # the curves rise steeply, and then they are nearly flat: the first bit of care is cheap,
 # the last costs all variety and brings nothing. On the far left stands greedy, with hardly a
-# difference between its eight stories, **and it is not even the best**. Where it has once
-# taken a wrong turn, say two heroes of one name, the likeliest next word is to stay in it.
+# difference between its eight stories, **and it is not even the best**. Its mistakes are
+# nearly all of one kind: whoever comes new gets the name of somebody who is there already.
+# The likeliest name is always the same.
 #
 # **Do the filters lie above temperature?** On the right, top-p and min-p do: with 0.95 and
 # 0.1 they keep the variety of temperature 1 and make about a third of its mistakes, for
-# they take the tail away and little else. Further left, where all are careful, they come
-# together, and it matters more how far you turn a knob than which. Top-k stays near
-# temperature: no k is right for both a sure model and an unsure one. (Over three seeds a
-# point moved up and down by 0.01 to 0.02; smaller differences in the picture mean nothing.)
+# they take the tail away and little else. But cooling to 0.85 keeps it too, and makes half
+# of them. Further left all come together, and it matters more how far you turn a knob than
+# which. Top-k stays near temperature: no k is right for both a sure model and an unsure one.
+# (Over five seeds a point moved by 0.01 to 0.02; smaller differences mean nothing.)
 #
 # And the penalty brought no variety at all, and a few more mistakes. A story *must* repeat:
 # the name of its hero, *the*, the full stop. The rule cannot tell these from a circle.
