@@ -34,7 +34,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -84,10 +84,10 @@ def say(pieces: Iterable[str], width: int = 84) -> None:
     print()
 
 
-prompt = [END, *tokenizer.encode("Not so long ago, a")]
-chance = torch.Generator().manual_seed(2)
-say(finished(model, tokenizer, prompt, 250, processors=sampler(min_p=0.1), stop=[END],
-             generator=chance))  # fmt: skip
+opening, chance = "Not so long ago, a", torch.Generator().manual_seed(2)
+written = finished(model, tokenizer, [END, *tokenizer.encode(opening)], 250, stop=[END],
+                   processors=sampler(min_p=0.1), generator=chance)  # fmt: skip
+say(chain([opening], written))
 print(f"\n{count_parameters(model.config):,} parameters")
 
 # %% [markdown]
