@@ -222,7 +222,9 @@ for rate in (0.02, 0.07, 0.081):
 # $$m \leftarrow \beta_1 m + (1-\beta_1)\,g \qquad v \leftarrow \beta_2 v + (1-\beta_2)\,g^2
 # \qquad p \leftarrow p - \text{lr}\cdot\frac{\hat m}{\sqrt{\hat v} + \varepsilon}$$
 #
-# This is **Adam**. The hats are a correction. Both means begin at 0 and are too small at
+# This is **Adam**. Here $p$ is a weight and $g$ its gradient; $\beta_1$ and $\beta_2$, .9 and
+# .95 here, say how much of a mean is kept; $\varepsilon$ is tiny and keeps us from dividing
+# by 0. The hats are a correction. Both means begin at 0 and are too small at
 # first: after one step $m = (1-\beta_1)\,g$, a tenth of what it should be. So they are
 # divided by what the weights of all gradients so far add up to, $1-\beta_1^t$ and
 # $1-\beta_2^t$. By hand, for the first step of three weights:
@@ -248,7 +250,9 @@ assert torch.allclose(corrected, torch.tensor([0.1, -0.1, 0.1]))
 # ### Exercise: `AdamW.step`
 #
 # `Optimizer` keeps the parameters in `self.groups`, each a dictionary with `"params"`,
-# `"lr"`, `"betas"`, `"eps"` and `"weight_decay"`, and remembers things in `self.state[p]`.
+# `"lr"`, `"betas"`, `"eps"` and `"weight_decay"`, and remembers things in `self.state[p]`. The
+# rate of the moment is `group["lr"] * self.scale`: the schedule, which comes next, sets
+# `scale`.
 
 # %% given="lib.optim.AdamW" only="__init__"
 from lib.optim import AdamW
@@ -306,7 +310,9 @@ show(
 # %% [markdown]
 # Gradient descent jumps from wall to wall, and then creeps. AdamW takes steps of one length
 # in both directions, swings through the middle in a wide curve and is past the bottom
-# after 27 steps. Too far: the memory that cancels the zigzag is momentum too.
+# after 22 steps. Too far: after 40 it is no nearer than gradient descent. The memory that
+# cancels the zigzag also carries on, it is called **momentum**, and it takes a falling rate
+# to come to rest.
 #
 # ## How far
 #
@@ -353,6 +359,9 @@ print("length", length, "→ allowed 1:", [(g / length).tolist() for g in gradie
 
 # %% [markdown]
 # ### Exercise: `clip_gradients`
+#
+# `gathered` makes one whole tensor where several processes each hold a part. On one
+# computer it changes nothing: put it around each sum of squares.
 
 # %% given="lib.optim.gathered"
 from lib.optim import gathered
@@ -402,7 +411,7 @@ from lib.training import next_token_loss
 # %% exercise="lib.training.train_step"
 # 1. Forget old gradients.
 # 2. Part by part: the loss, backward at once (so that only one part is in memory); add up, count.
-# 3. Divide the gradients by the number of all tokens. Clip them.
+# 3. Divide the gradients of optimizer.params, where there are any, by the number. Clip them.
 # 4. Mean loss or length not finite: raise. Else step. Return both as numbers.
 from lib.training import train_step
 
@@ -420,6 +429,7 @@ def after_one_step(n_parts: int) -> tuple[Tensor, float, float]:
     targets = targets.clone()
     targets[:3, 10:] = IGNORED  # some of them are shorter
     parts = list(zip(inputs.chunk(n_parts), targets.chunk(n_parts)))
+    # a large eps, or Adam's first step turns rounding errors into whole steps
     optimizer = AdamW([{"params": model.parameters()}], lr=1e-3, eps=1e-3)
     loss, norm = train_step(model, parts, next_token_loss, optimizer)
     return torch.cat([p.detach().flatten() for p in model.parameters()]), loss, norm
@@ -432,7 +442,7 @@ assert (whole - parts).abs().max() < 1e-6
 
 # %% [markdown]
 # **A prediction.** The model above has been initialised at random and has seen nothing. Its
-# loss is printed there. Without looking: the vocabulary has 2,048 tokens. What is the loss
+# loss is printed there: cover it. The vocabulary has 2,048 tokens. What is the loss
 # of a model that knows nothing, in nats? `"0"`, `"about 1"`, `"about 7.6"` or `"about
 # 2048"`?
 
@@ -482,9 +492,9 @@ assert losses[-1] < 5
 # matrix has directions. The gradient of a matrix is usually dominated by a few of them:
 # what is frequent in the text shouts, what is rare whispers. **Muon** ([Jordan et al.
 # 2024](https://kellerjordan.github.io/posts/muon/)) takes the momentum of a whole matrix
-# and replaces it by the nearest *orthogonal* matrix: same directions, all equally loud.
-# The exact way, a singular value decomposition, is slow. Five rounds of a polynomial come
-# near enough:
+# and replaces it by the nearest *orthogonal* matrix: same directions, all equally loud. How
+# loud a direction is, is called its *singular value*. The exact way, a decomposition into
+# all of them, is slow. Five rounds of a polynomial (*Newton–Schulz*) come near enough:
 
 # %% given="lib.optim.orthogonalise"
 from lib.optim import orthogonalise
@@ -566,8 +576,8 @@ for precision, rate in speeds.items():
 # |---|---|---|
 # | float32, as torch comes | 3,600 | 1.0 × |
 # | another library multiplies (oneDNN in place of MKL) | 6,400 | 1.8 × |
-# | memory is kept, not given back after every step | 6,700 | 1.8 × |
-# | bfloat16 | 11,000 | 3.0 × |
+# | memory is kept, not given back after every step | 6,700 | 1.9 × |
+# | bfloat16 | 11,000 | 3.1 × |
 #
 # The model's own code was made a quarter faster as well, by smaller things: the mask is
 # added in place, rotary positions take fewer passes over memory, Muon treats matrices of
@@ -673,8 +683,10 @@ for step, value, score in zip(steps, bits, scores):
 # %% [markdown]
 # The order is as expected, and the gap is wide: it learns how the village *speaks* long
 # before it learns what is *so*. Nearly every sentence is one that could stand in a story.
-# One in five contradicts the story it stands in, and a story has a dozen sentences. (With
-# other seeds it is one in four or one in six; whole stories without a slip: 3 to 33 %.)
+# Nearly one in four contradicts the story it stands in, and a story has a dozen sentences.
+# After the first quarter that share hardly moves, though the surprise still falls by a
+# third. (Other seeds end between one in four and one in six; whole stories without a slip: 3
+# to 33 %.)
 #
 # Here is what it wrote on the way:
 
@@ -753,9 +765,10 @@ print(f"mini, after {results['tokens']:,} tokens: {shares}")
 assert of_mini["true"] > 0.9 and of_mini["no slip"] > 0.6
 
 # %% [markdown]
-# Four stories of five without a single slip, and that in the whole town, where five times as
-# many people live. Nothing was added but size and time. It was made by the same call of
-# `train`, in an hour on one core.
+# Most stories without a single slip (over a hundred stories 83 %), and that in the whole town,
+# where five times as many people live. (It is given the first two words of each, as it has
+# read questions and sums as well.) No new idea was added, only size, text and time: the same
+# call of `train`, an hour on one core.
 #
 # ## What is the next hour best spent on?
 #
@@ -813,9 +826,9 @@ print(
 
 # %% [markdown]
 # Two things to take along. **Tune the baseline first.** Against AdamW with one rate for
-# everything, Muon looks like magic. But about two thirds of the distance has nothing to do
-# with it: embeddings want a far higher rate than matrices, since most of their rows are
-# moved rarely. Whoever compares a new method with an old one that nobody has tuned will
+# everything, Muon looks like magic. But three fifths of the distance have nothing to do with
+# it: embeddings want a far higher rate than matrices (.02 in Muon's runs too), probably since
+# most of their rows are moved rarely. Whoever compares a new method with an old one that nobody has tuned will
 # credit the new one with what was only neglect. And then: Muon is better than the *good*
 # baseline too. That is why the village was learnt with it.
 
@@ -850,8 +863,9 @@ for depth in depths:
     print(f"{depth} layers: {[round(v, 3) for v in by_depth[depth]]}")
 
 # %% [markdown]
-# Four layers are best, and it hardly matters: the whole range is a hundredth of a bit, not
-# much more than the seeds differ among themselves. Published small models gain from depth,
+# Two or four layers are best, and it hardly matters: the whole range is a hundredth of a
+# bit. That is more than the seeds differ (.004 at most), so one and eight really are worse;
+# two and four we cannot tell apart. Published small models gain from depth,
 # as the last lesson told, but they see a million times more text. **A rule found at one
 # scale need not hold at another.** That is why one measures.
 
@@ -861,7 +875,8 @@ assert min(mean_of, key=mean_of.get) in (2, 4)
 assert max(mean_of.values()) - min(mean_of.values()) < 0.02
 
 # %% [markdown]
-# **Larger?** Four sizes, the same text and the same number of steps. On logarithmic axes a
+# **Larger?** Four sizes, this time on stories of the whole town, all with the same number of
+# steps. On logarithmic axes a
 # **power law**, $L = a\,N^{-b}$, is a straight line:
 
 # %%
@@ -895,9 +910,9 @@ print(
 assert -0.4 < slope < -0.15 and worst < 0.15
 
 # %% [markdown]
-# Ten times the parameters, about half the surprise. The line bends a little to the right, as
-# it must: the town itself is not certain, and no model gets below what chance decides
-# there. [Kaplan et al. 2020](https://arxiv.org/abs/2001.08361) found such lines over seven
+# Ten times the parameters, about half the surprise. The dots begin to flatten on the right, as
+# they must in the end: the town itself is not certain, and no model gets below what chance
+# decides there. [Kaplan et al. 2020](https://arxiv.org/abs/2001.08361) found such lines, some over seven
 # orders of magnitude. It is the reason why people dared to train large models: they could
 # read off the small ones what to expect.
 
@@ -1067,7 +1082,7 @@ assert "at step" in stopped
 # %% [markdown]
 # ## In the wild
 #
-# These numbers are from the papers. The parts are those that you have written:
+# These numbers are from the papers. The parts are those of this lesson:
 #
 # | | GPT-3 175B | LLaMA 65B | `mini` |
 # |---|---|---|---|
@@ -1077,11 +1092,11 @@ assert "at step" in stopped
 # | then | cosine to a tenth | cosine to a tenth | cosine to 0 |
 # | clipped at | 1.0 | 1.0 | 1.0 |
 # | weight decay | 0.1 | 0.1 | 0.1 |
-# | tokens in a batch | 3.2 million | 4 million | some thousands |
-# | tokens in all | 300 billion | 1.4 trillion | its card says it |
+# | tokens in a batch | 3.2 million | 4 million | 4,608 |
+# | tokens in all | 300 billion | 1.4 trillion | 18 million |
 #
 # ([Brown et al. 2020](https://arxiv.org/abs/2005.14165), appendix B and table 2.1; [Touvron
-# et al. 2023](https://arxiv.org/abs/2302.13971), section 2.3 and table 2.) A hundred thousand times larger, and
+# et al. 2023](https://arxiv.org/abs/2302.13971), section 2.3 and table 2.) Tens of thousands of times larger, and
 # the recipe fits in the same table.
 #
 # What you train is nobody's private format either. `lib.hub` writes it as Qwen3, and
