@@ -1,0 +1,27 @@
+"""The parts of `lib.sft` that no exercise builds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def check_conversations(
+    conversations: Sequence[Sequence[int]], masks: Sequence[Sequence[bool]]
+) -> None:
+    """Raises `ValueError` unless every conversation has a mask as long as it is."""
+    if len(conversations) != len(masks):
+        raise ValueError(
+            f"expected a mask for each conversation, got {len(conversations)} conversations and "
+            f"{len(masks)} masks"
+        )
+    for number, (tokens, mask) in enumerate(zip(conversations, masks)):
+        if len(tokens) != len(mask):
+            raise ValueError(
+                f"conversation {number} has {len(tokens)} tokens, its mask {len(mask)}: expected "
+                "one for each"
+            )
+        if len(tokens) < 2:
+            raise ValueError(
+                f"conversation {number} has {len(tokens)} tokens: there is nothing to predict in "
+                "fewer than 2"
+            )

@@ -1,0 +1,196 @@
+"""Supervised fine-tuning: how a text continuer becomes an assistant (lesson
+"supervised_fine_tuning").
+
+The model reads whole conversations and learns to say what the assistant said in them. What users
+say is read, but not learnt: only the tokens that the assistant wrote count in the loss, and among
+them the one that ends a turn. Conversations are short, a context is long: several are packed into a
+row, and do not see each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib._sft_parts import check_conversations
+from lib.attention import causal_mask
+from lib.chat import Message, answer_header, encode_chat, end_token
+from lib.tokenizer import Tokenizer
+from lib.training import IGNORED
+
+__all__ = [
+    "answer_mask",
+    "conversation_tokens",
+    "pack_conversations",
+    "pad_conversations",
+    "sft_loss",
+    "token_log_probs",
+]
+
+
+def answer_mask(tokens: Tensor, header: Sequence[int], end: int) -> Tensor:
+    """Which tokens the assistant has written: what a model should learn to write.
+
+    An answer begins right after a header and ends with the next token `end`, which belongs to it:
+    only who learns to write it ever stops. An answer without one goes on to the end of the text.
+
+    Args:
+        tokens: conversations, (b t); −1 where there is no token.
+        header: the ids with which each turn of the assistant begins.
+        end: the id that ends a turn, whoever speaks.
+
+    Returns:
+        Booleans (b t).
+
+    >>> answer_mask(torch.tensor([[5, 6, 0, 7, 8, 9, 0, 5]]), header=[7, 8], end=0).int()
+    tensor([[0, 0, 0, 0, 0, 1, 1, 0]], dtype=torch.int32)
+    """
+    n_header, n_tokens = len(header), tokens.size(1)
+    begins = torch.zeros_like(tokens, dtype=torch.bool)  # an answer begins at this place
+    if n_tokens > n_header:
+        windows = tokens.unfold(1, n_header, 1)[:, :-1]  # (b t−h h)
+        begins[:, n_header:] = (windows == torch.tensor(header, device=tokens.device)).all(dim=-1)
+    ended = F.pad(tokens == end, (1, -1))  # a turn has ended just before this place
+    place = torch.arange(1, n_tokens + 1, device=tokens.device)
+    last_begin = (begins * place).cummax(dim=1).values
+    last_end = (ended * place).cummax(dim=1).values
+    written = (last_begin > 0) & (last_begin >= last_end)
+    return written & (tokens >= 0)
+
+
+def pack_conversations(
+    conversations: Sequence[Sequence[int]], masks: Sequence[Sequence[bool]], n_context: int
+) -> dict[str, Tensor]:
+    """Conversations side by side in rows of `n_context` places, shifted for training.
+
+    A conversation of n tokens takes n − 1 places: each holds a token and, as its target, the next
+    one of the same conversation. It goes into the first row that has room for it, behind those that
+    are there already; if none has, it opens a new row at the end.
+
+    Args:
+        conversations: each as its tokens.
+        masks: for each token, whether the assistant wrote it.
+        n_context: places in a row, t.
+
+    Returns:
+        Four tensors (b t), int64:
+        "inputs": tokens, 0 where there is none;
+        "targets": the next token if the assistant wrote it, else −100;
+        "positions": from 0 in each conversation, 0 where there is no token;
+        "conversation": which one of its row a place belongs to, from 0; −1 for none.
+
+    Raises:
+        ValueError: a conversation has more than n_context + 1 tokens, or does not fit its mask.
+    """
+    check_conversations(conversations, masks)
+    rows: list[list[int]] = []  # which conversations stand in each row
+    room: list[int] = []
+    for number, tokens in enumerate(conversations):
+        n = len(tokens) - 1
+        if n > n_context:
+            raise ValueError(
+                f"conversation {number} has {len(tokens)} tokens, a row takes {n_context + 1} at "
+                "most: cut it, leave it out, or give a larger n_context"
+            )
+        row = next((i for i, left in enumerate(room) if left >= n), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(n_context)
+        rows[row].append(number)
+        room[row] -= n
+    shape = (len(rows), n_context)
+    packed = {
+        "inputs": torch.zeros(shape, dtype=torch.int64),
+        "targets": torch.full(shape, IGNORED),
+        "positions": torch.zeros(shape, dtype=torch.int64),
+        "conversation": torch.full(shape, -1),
+    }
+    for i, row_of in enumerate(rows):
+        start = 0
+        for which, number in enumerate(row_of):
+            tokens, mask = torch.tensor(conversations[number]), torch.tensor(masks[number])
+            places = slice(start, start + len(tokens) - 1)
+            packed["inputs"][i, places] = tokens[:-1]
+            packed["targets"][i, places] = tokens[1:].masked_fill(~mask[1:], IGNORED)
+            packed["positions"][i, places] = torch.arange(len(tokens) - 1)
+            packed["conversation"][i, places] = which
+            start = places.stop
+    return packed
+
+
+def pad_conversations(
+    conversations: Sequence[Sequence[int]], masks: Sequence[Sequence[bool]]
+) -> dict[str, Tensor]:
+    """One conversation a row, shifted for training, padded on the right to the longest.
+
+    The tensors are those of `pack_conversations`, with a single conversation in each row.
+    """
+    check_conversations(conversations, masks)
+    width = max((len(tokens) - 1 for tokens in conversations), default=0)
+    shape = (len(conversations), width)
+    padded = {
+        "inputs": torch.zeros(shape, dtype=torch.int64),
+        "targets": torch.full(shape, IGNORED),
+        "positions": torch.zeros(shape, dtype=torch.int64),
+        "conversation": torch.full(shape, -1),
+    }
+    for i, (ids, written) in enumerate(zip(conversations, masks)):
+        tokens, mask, n = torch.tensor(ids), torch.tensor(written), len(ids) - 1
+        padded["inputs"][i, :n] = tokens[:-1]
+        padded["targets"][i, :n] = tokens[1:].masked_fill(~mask[1:], IGNORED)
+        padded["positions"][i, :n] = torch.arange(n)
+        padded["conversation"][i, :n] = 0
+    return padded
+
+
+def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
+    """How likely the model held each target: its log-probability.
+
+    Args:
+        logits: (b t v), in any precision.
+        targets: (b t); −100 where none counts.
+
+    Returns:
+        (b t) float32, 0 where no target counts.
+    """
+    counted = targets != IGNORED
+    index = targets.masked_fill(~counted, 0)[..., None]
+    log_probs = logits.float().log_softmax(dim=-1).gather(-1, index)[..., 0]
+    return log_probs.masked_fill(~counted, 0.0)
+
+
+def sft_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
+    """The loss of fine-tuning: how surprised the model is by what the assistant wrote.
+
+    Each token looks back within its own conversation alone, and stands where its position says: the
+    loss is what it would be with every conversation in a row by itself.
+
+    Args:
+        model: a transformer: model(inputs, positions, mask), the mask (b 1 t t), True where a token
+            may look.
+        batch: as of `pack_conversations`.
+
+    Returns:
+        The sum over all targets that count, in nats, and their number.
+    """
+    conversation, targets = batch["conversation"], batch["targets"]
+    same = conversation[:, :, None] == conversation[:, None, :]
+    mask = same & causal_mask(conversation.size(1), device=conversation.device)
+    logits = model(batch["inputs"], batch["positions"], mask[:, None])
+    return -token_log_probs(logits, targets).sum(), int((targets != IGNORED).sum())
+
+
+def conversation_tokens(
+    messages: Sequence[Message], tokenizer: Tokenizer
+) -> tuple[list[int], list[bool]]:
+    """A conversation as tokens, and for each whether the assistant wrote it.
+
+    Raises:
+        ValueError: as `encode_chat`.
+    """
+    ids = encode_chat(messages, tokenizer)
+    mask = answer_mask(torch.tensor([ids]), answer_header(tokenizer), end_token(tokenizer))
+    return ids, mask[0].tolist()
