@@ -18,6 +18,8 @@ also a language model's, and says whether it can be read and whether it contradi
 | "questions"         | a story, then "Question: ..." and "Answer: ..." once to three times |
 | "arithmetic"        | a sum in the town's terms, "Question: ..." and "Answer: ..."      |
 | "worked_arithmetic" | the same sums with "Steps: ..." before the answer                 |
+| "tellings"          | JSON: a question about somebody and a plain reply, as messages    |
+| "preferences"       | JSON: such a question and two replies, the better one chosen       |
 
 Document i depends on (seed, part, split, i) alone: on every machine and Python the same bytes, and
 none is kept in memory. What is held out are combinations: who (by kind) did what with which thing,
@@ -37,21 +39,31 @@ from lib.corpora._base import CorpusError, Document, MadeDocuments, Request
 from lib.corpora._town_card import five_gram_bits, variety
 from lib.corpora._town_checker import Problem, Verdict, check_story
 from lib.corpora._town_plots import Plot
+from lib.corpora._town_preferences import (
+    Preference,
+    preference,
+    preference_text,
+    telling,
+    telling_text,
+)
 from lib.corpora._town_questions import answer, facts_about, questions_about
 from lib.corpora._town_story import story as tell_story
 from lib.corpora._town_story import text_of
 from lib.corpora._town_sums import arithmetic
+from lib.corpora._town_tastes import Judgement, judge, true_score
 from lib.corpora._town_teller import Sentence
 from lib.corpora._town_themes import happen
 from lib.corpora._town_world import Chance, Event, Moment, Person, Thing
 
 __all__ = [
-    "PARTS", "Event", "Moment", "Person", "Problem", "Story", "Thing", "Verdict", "answer",
-    "arithmetic", "card", "check_story", "score_stories", "story",
+    "PARTS", "Event", "Judgement", "Moment", "Person", "Preference", "Problem", "Story", "Thing",
+    "Verdict", "answer", "arithmetic", "card", "check_story", "judge", "preference",
+    "score_stories", "story", "telling", "true_score",
 ]  # fmt: skip
 
 T = TypeVar("T")
-PARTS = ("stories", "village", "facts", "questions", "arithmetic", "worked_arithmetic")
+PARTS = ("stories", "village", "facts", "questions", "arithmetic", "worked_arithmetic", "tellings",
+         "preferences")  # fmt: skip
 SIZE = 10_000
 """How many documents a split has, unless another size is asked for."""
 COMBINED = ("give", "lend", "return", "find", "break", "mend", "make", "use", "trade", "eat",
@@ -143,6 +155,9 @@ def _text(part: str, index: int, split: str, seed: int) -> str:
     """One document."""
     if part in ("arithmetic", "worked_arithmetic"):
         return arithmetic(index, split, seed).text(worked=part == "worked_arithmetic")
+    if part in ("tellings", "preferences"):
+        make = telling_text if part == "tellings" else preference_text
+        return make(index, split, seed)
     plot = _world(index, split, seed, few=part == "village")
     teller = tell_story(plot)
     text = text_of(teller)
