@@ -1,24 +1,17 @@
 """The parts of `lib.chat` that no exercise builds: messages checked, tool calls written and read,
-control texts hidden inside contents, conversations made to fit."""
+control texts hidden inside contents."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 Message = dict[str, Any]
 """One turn: "role" and "content", an assistant's also "reasoning_content" and "tool_calls"."""
 
 ROLES = ("system", "user", "assistant", "tool")
-START, END = "<|im_start|>", "<|im_end|>"
-THINK, END_THINK = "<think>", "</think>"
-CALL, END_CALL = "<tool_call>", "</tool_call>"
-RESULT, END_RESULT = "<tool_response>", "</tool_response>"
-CONTROL = (START, END, THINK, END_THINK, CALL, END_CALL, RESULT, END_RESULT)
-"""The texts that only the chat format itself may write."""
-
 SWITCHES = {True: "/think", False: "/no_think"}
 
 
@@ -37,15 +30,11 @@ def check_messages(messages: Sequence[Message]) -> None:
                 f"message {number} should be a dict with 'role' and 'content', got {message!r:.80}"
             )
         role, calls = message["role"], message.get("tool_calls")
+        content, thought = message.get("content"), message.get("reasoning_content")
         if role not in ROLES:
             raise ValueError(f"message {number}: role is one of {', '.join(ROLES)}, got {role!r}")
-        if not isinstance(message.get("content"), str) and not (
-            calls and message.get("content") is None
-        ):
-            raise ValueError(
-                f"message {number}: content should be a text, got {message.get('content')!r:.80}"
-            )
-        thought = message.get("reasoning_content")
+        if not isinstance(content, str) and not (calls and content is None):
+            raise ValueError(f"message {number}: content should be a text, got {content!r:.80}")
         if thought is not None and not isinstance(thought, str):
             raise ValueError(
                 f"message {number}: reasoning_content should be a text, got {thought!r:.80}"
@@ -56,6 +45,9 @@ def check_messages(messages: Sequence[Message]) -> None:
             )
         for call in calls or []:
             call_text(call)
+
+
+# --- tools ----------------------------------------------------------------------------------------
 
 
 def call_text(call: dict[str, Any]) -> str:
@@ -77,12 +69,10 @@ def call_text(call: dict[str, Any]) -> str:
             "expected a tool call such as {'name': 'count', 'arguments': {'what': 'boats'}}, got "
             f"{call!r:.80}"
         )
-    arguments = function["arguments"]
+    name, arguments = json.dumps(function["name"], ensure_ascii=False), function["arguments"]
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False)
-    return (
-        f'{{"name": {json.dumps(function["name"], ensure_ascii=False)}, "arguments": {arguments}}}'
-    )
+    return f'{{"name": {name}, "arguments": {arguments}}}'
 
 
 def read_call(text: str) -> dict[str, Any] | None:
@@ -97,54 +87,64 @@ def read_call(text: str) -> dict[str, Any] | None:
     return {"type": "function", "function": {"name": call["name"], "arguments": arguments}}
 
 
-def each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """The same lists and dicts, with `change` applied to every text in them, keys excepted."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: each_text(inner, change) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [each_text(inner, change) for inner in value]
-    return value
+def tools_text(tools: Sequence[dict[str, Any]]) -> str:
+    """What the system turn says about the tools that may be called, each as JSON on a line."""
+    return "\n".join(
+        ["You may call these tools:", *(json.dumps(t, ensure_ascii=False) for t in tools)]
+    )
 
 
-def texts_in(value: Any) -> Iterable[str]:
-    """Every text in lists and dicts, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield str(key)
-            yield from texts_in(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from texts_in(inner)
+# --- control texts --------------------------------------------------------------------------------
 
 
 def hide_control(
     messages: Sequence[Message], control: Collection[str]
 ) -> tuple[list[Message], str]:
-    """Messages in whose texts no control text stands any more, and the mark that was put into each.
+    """Messages in whose texts no control text stands any more, and the mark that broke each up.
 
-    The mark is a character that occurs nowhere in the messages; taking it out brings all back.
+    The mark is a character that occurs nowhere in the messages; taking it out brings all back. It
+    is empty where there was nothing to hide.
+
+    >>> hidden, mark = hide_control([{"role": "user", "content": "a<b>"}], ["<b>"])
+    >>> hidden[0]["content"].replace(mark, "|")
+    'a<|b>'
     """
-    texts = list(texts_in(list(messages)))
+    texts = [text for message in messages for text in _texts_in(message)]
     if not any(token in text for text in texts for token in control):
         return list(messages), ""
-    everything = "".join(texts)
-    mark = next(chr(c) for c in range(0xFDD0, 0x110000) if chr(c) not in everything)
+    used = set("".join(texts))
+    mark = next(chr(c) for c in range(0xFDD0, 0x110000) if chr(c) not in used)
     longest_first = sorted(control, key=len, reverse=True)
     pattern = re.compile("|".join(re.escape(token) for token in longest_first))
 
     def hide(text: str) -> str:
-        # Overlapping ones as well: look again behind the first character of each.
-        while found := pattern.search(text):
+        while found := pattern.search(text):  # again: control texts may overlap
             cut = found.start() + 1
             text = text[:cut] + mark + text[cut:]
         return text
 
-    hidden = []
-    for message in messages:
-        changed = each_text({k: v for k, v in message.items() if k != "role"}, hide)
-        hidden.append({"role": message["role"], **changed})
-    return hidden, mark
+    return [_each_text(message, hide) for message in messages], mark
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """The same lists and dicts, with `change` applied to every text in them, keys too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {_each_text(key, change): _each_text(inner, change) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_each_text(inner, change) for inner in value]
+    return value
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Every text in lists and dicts, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts_in(key)
+            yield from _texts_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts_in(inner)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib._sft_parts import check_conversations
+from lib._sft_parts import check_conversations, pad_rows
 from lib.attention import causal_mask
 from lib.chat import Message, answer_header, encode_chat, end_token
 from lib.tokenizer import Tokenizer
@@ -86,39 +86,29 @@ def pack_conversations(
         ValueError: a conversation has more than n_context + 1 tokens, or does not fit its mask.
     """
     check_conversations(conversations, masks)
-    rows: list[list[int]] = []  # which conversations stand in each row
-    room: list[int] = []
-    for number, tokens in enumerate(conversations):
+    fill = {"inputs": 0, "targets": IGNORED, "positions": 0, "conversation": -1}
+    rows: list[dict[str, list[int]]] = []
+    for number, (tokens, mask) in enumerate(zip(conversations, masks)):
         n = len(tokens) - 1
         if n > n_context:
             raise ValueError(
                 f"conversation {number} has {len(tokens)} tokens, a row takes {n_context + 1} at "
                 "most: cut it, leave it out, or give a larger n_context"
             )
-        row = next((i for i, left in enumerate(room) if left >= n), len(rows))
-        if row == len(rows):
-            rows.append([])
-            room.append(n_context)
-        rows[row].append(number)
-        room[row] -= n
-    shape = (len(rows), n_context)
-    packed = {
-        "inputs": torch.zeros(shape, dtype=torch.int64),
-        "targets": torch.full(shape, IGNORED),
-        "positions": torch.zeros(shape, dtype=torch.int64),
-        "conversation": torch.full(shape, -1),
+        with_room = (row for row in rows if len(row["inputs"]) + n <= n_context)
+        row = next(with_room, None)
+        if row is None:
+            row = {name: [] for name in fill}
+            rows.append(row)
+        which = row["conversation"][-1] + 1 if row["conversation"] else 0
+        row["inputs"] += tokens[:-1]
+        row["targets"] += [t if m else IGNORED for t, m in zip(tokens[1:], mask[1:])]
+        row["positions"] += range(n)
+        row["conversation"] += [which] * n
+    return {
+        name: pad_rows([row[name] for row in rows], n_context, value)
+        for name, value in fill.items()
     }
-    for i, row_of in enumerate(rows):
-        start = 0
-        for which, number in enumerate(row_of):
-            tokens, mask = torch.tensor(conversations[number]), torch.tensor(masks[number])
-            places = slice(start, start + len(tokens) - 1)
-            packed["inputs"][i, places] = tokens[:-1]
-            packed["targets"][i, places] = tokens[1:].masked_fill(~mask[1:], IGNORED)
-            packed["positions"][i, places] = torch.arange(len(tokens) - 1)
-            packed["conversation"][i, places] = which
-            start = places.stop
-    return packed
 
 
 def pad_conversations(
@@ -130,20 +120,16 @@ def pad_conversations(
     """
     check_conversations(conversations, masks)
     width = max((len(tokens) - 1 for tokens in conversations), default=0)
-    shape = (len(conversations), width)
-    padded = {
-        "inputs": torch.zeros(shape, dtype=torch.int64),
-        "targets": torch.full(shape, IGNORED),
-        "positions": torch.zeros(shape, dtype=torch.int64),
-        "conversation": torch.full(shape, -1),
+    targets = [
+        [t if m else IGNORED for t, m in zip(tokens[1:], mask[1:])]
+        for tokens, mask in zip(conversations, masks)
+    ]
+    return {
+        "inputs": pad_rows([tokens[:-1] for tokens in conversations], width, 0),
+        "targets": pad_rows(targets, width, IGNORED),
+        "positions": pad_rows([range(len(tokens) - 1) for tokens in conversations], width, 0),
+        "conversation": pad_rows([[0] * (len(tokens) - 1) for tokens in conversations], width, -1),
     }
-    for i, (ids, written) in enumerate(zip(conversations, masks)):
-        tokens, mask, n = torch.tensor(ids), torch.tensor(written), len(ids) - 1
-        padded["inputs"][i, :n] = tokens[:-1]
-        padded["targets"][i, :n] = tokens[1:].masked_fill(~mask[1:], IGNORED)
-        padded["positions"][i, :n] = torch.arange(n)
-        padded["conversation"][i, :n] = 0
-    return padded
 
 
 def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
