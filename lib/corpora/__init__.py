@@ -15,6 +15,9 @@
 | "hub"    | "tinystories"             | two million short stories, when online     |
 |          | "fineweb_edu"             | the web, filtered for what teaches         |
 
+Documents are texts. What has parts of its own, conversations, preferences and problems, comes from
+`read_records`, as dicts: from the town and from open data sets; `read_jsonl` reads those of yours.
+
 "python" comes with every Python and needs no network. What it says differs a little from one
 version of Python to the next.
 """
@@ -35,11 +38,16 @@ from lib.corpora._base import (
 from lib.corpora._file import documents_of_files
 from lib.corpora._hub import PARTS as HUB_PARTS
 from lib.corpora._hub import open_hub
+from lib.corpora._jsonl import BadLine, BadLinesError, read_jsonl
 from lib.corpora._python import PARTS, documents_of_python
+from lib.corpora._records import Records, read_records
 from lib.corpora.town import PARTS as TOWN_PARTS
 from lib.corpora.town import documents_of_town
 
-__all__ = ["Corpus", "CorpusError", "CorpusNotFoundError", "read"]
+__all__ = [
+    "BadLine", "BadLinesError", "Corpus", "CorpusError", "CorpusNotFoundError", "Records", "read",
+    "read_jsonl", "read_records",
+]  # fmt: skip
 
 
 def read(

@@ -7,8 +7,10 @@ Documents arrive one by one, so memory stays small, however large the whole is.
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -201,10 +203,10 @@ def _remote(source: Source, split: str | None) -> Iterator[Mapping[str, Any]]:
     return _columns(stream)
 
 
-def _columns(stream: Any) -> Iterator[Mapping[str, Any]]:
+def _columns(stream: Any, names: Sequence[str] = ("text", "id")) -> Iterator[Mapping[str, Any]]:
     """The rows of a stream, without the columns that nobody reads."""
     if stream.column_names:
-        stream = stream.select_columns([c for c in ("text", "id") if c in stream.column_names])
+        stream = stream.select_columns([c for c in names if c in stream.column_names])
     return iter(stream)
 
 
@@ -240,11 +242,11 @@ def _read_files(files: list[Path]) -> Iterator[Mapping[str, Any]]:
     return chain.from_iterable(readers[file.suffix](file) for file in files)
 
 
-def _read_parquet(file: Path) -> Iterator[Mapping[str, Any]]:
+def _read_parquet(file: Path, names: Sequence[str] = ("text", "id")) -> Iterator[Mapping[str, Any]]:
     load_dataset = _datasets().load_dataset
     try:
         stream = load_dataset("parquet", data_files=str(file), split="train", streaming=True)
-        yield from _columns(stream)
+        yield from _columns(stream, names)
     except Exception as error:
         raise CorpusError(
             f"{file} is damaged, or no Parquet file ({type(error).__name__}): get it again"
@@ -278,10 +280,14 @@ def _read_text(file: Path) -> Iterator[Mapping[str, Any]]:
 def _lines(file: Path) -> Iterator[str]:
     """Lines with their ends. `CorpusError` says what is wrong with the file."""
     try:
-        with file.open(encoding="utf-8-sig") as stream:
+        with (gzip.open if file.suffix == ".gz" else open)(
+            file, "rt", encoding="utf-8-sig"
+        ) as stream:
             yield from stream
     except UnicodeDecodeError:
         raise CorpusError(f"{file} is not UTF-8: save it as UTF-8 text") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise CorpusError(f"{file} is damaged, or not compressed by gzip: get it again") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise CorpusError(f"{file} cannot be read ({reason}): check its permissions") from None

@@ -247,7 +247,7 @@ class _Telling:
         place, self.lived = self.at(self.place), self.maybe(0.25)
         self.did = self.maybe(0.3)
         habit = self.pick(TRAITS[self.trait])
-        family = f" {self.pick(_FAMILY[KINDS[self.kind].group])}" if self.maybe(0.2) else ""
+        family = f" {self.family()}" if self.maybe(0.2) else ""
         way = self.chance.random()
         if self.lived:
             also = f"{family}{f' and {habit}' if self.did else ''}"
@@ -271,6 +271,11 @@ class _Telling:
         self.named = self.named or self.did
         self.say(words)
 
+    def family(self) -> str:
+        """ "with a large family"."""
+        options = _FAMILY[KINDS[self.kind].group]
+        return self.pick(tuple(words for words in options if "nest" not in words))
+
     def at(self, place: str) -> str:
         """ "at the old mill"."""
         look = f"{self.pick(PLACES[place].adjectives)} " if self.maybe(0.2) else ""
@@ -286,7 +291,7 @@ class _Telling:
             self.did = self.named = True
             self.say(f"{self.she} lived {place} and {self.pick(TRAITS[self.trait])}")
         else:
-            family = self.pick(_FAMILY[KINDS[self.kind].group]) if self.maybe(0.3) else ""
+            family = self.family() if self.maybe(0.3) else ""
             self.say(f"{self.she} lived {place}{' ' if family else ''}{family}")
 
     def does(self) -> None:
@@ -294,21 +299,28 @@ class _Telling:
         if self.did:
             return
         self.did = self.named = True
+        habit = self.pick(TRAITS[self.trait])
         known = self.pick(("", "", "all the neighbours knew that ", "people said that "))
-        self.say(f"{known}{self.she} {self.pick(TRAITS[self.trait])}")
+        if "knew" in self.text() or "neighbours" in habit:
+            known = ""
+        self.say(f"{known}{self.she} {habit}")
 
     def thing(self) -> None:
         """What they own."""
         self.owned = True
         thing = THINGS[self.pick(_OWNED)]
         full = f"{self.pick(thing.looks)} {thing.noun}"
-        words = f"{self.she} {self.pick(('had', 'had', 'owned'))} "
+        verb = "owned" if self.maybe(0.3) or " had a friend" in self.text() else "had"
+        words = f"{self.she} {verb} "
         words += f"a pair of {full}" if thing.plural else a(full)
         if self.maybe(0.4):
             origin = self.pick(_ORIGINS)
             words += origin if "better days" not in origin else ""
         if self.maybe(0.35):
-            habit = self.pick(_HABITS[thing.group]).format("them" if thing.plural else "it")
+            habits = _HABITS[thing.group]
+            if "anything" in self.text():
+                habits = tuple(habit for habit in habits if "anything" not in habit)
+            habit = self.pick(habits).format("them" if thing.plural else "it")
             words += f"{',' if ', a present' in words else ''} and {habit}"
         self.say(words)
 
@@ -330,7 +342,7 @@ class _Telling:
             self.say(f"{self.her} best friend was {best}")
         elif way < 0.5:
             self.say(f"{self.her} friend {friend} lived {self.at(self.pick(kind.homes))}")
-        elif way < 0.7:
+        elif way < 0.7 and f"{self.she} had" not in self.text().lower():
             self.say(f"{self.she} had a friend called {name}")
         else:
             what = self.pick(("liked to visit", "often played with", "often talked to"))
@@ -339,8 +351,7 @@ class _Telling:
     def likes(self) -> None:
         """What they like to eat."""
         food = plural_of(self.pick(_LIKED))
-        way = self.chance.random()
-        if way < 0.5:
+        if self.maybe(0.5) and "anything" not in self.text():
             self.say(f"{self.she} {self.pick(('liked', 'loved'))} {food} more than anything")
         else:
             self.say(f"{self.she} {self.pick(('liked', 'loved'))} to eat {food}")
