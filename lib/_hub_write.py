@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lib._transformer_config import Config
+from lib.tokenizer import Tokenizer
 
 CLASSES = {
     "qwen3": "Qwen3ForCausalLM",
@@ -225,3 +226,28 @@ def _rotary_fields(config: Config, architecture: str) -> dict[str, Any]:
     local = {"rope_type": "default", "rope_theta": near}
     both = {"full_attention": parameters, "sliding_attention": local}
     return {**older, "rope_local_base_freq": near, "rope_parameters": both}
+
+
+def tokenizer_config(
+    config: Config, tokenizer: Tokenizer, ids: dict[str, Any], chat_template: str | None
+) -> dict[str, Any]:
+    """What goes into `tokenizer_config.json`.
+
+    Args:
+        config: the model's shape.
+        tokenizer: stands beside it, in `tokenizer.json`.
+        ids: bos_token_id, eos_token_id, pad_token_id; of several ends of a text, the first.
+        chat_template: how messages become a text, if the model is one to talk to.
+    """
+    described: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.n_context,
+        "clean_up_tokenization_spaces": False,
+    }
+    for name, i in ids.items():
+        i = i[0] if isinstance(i, list) else i
+        text = None if i is None else tokenizer.token_bytes(i).decode("utf-8", "replace")
+        described[name.removesuffix("_id")] = text
+    if chat_template is not None:
+        described["chat_template"] = chat_template
+    return described

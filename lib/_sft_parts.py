@@ -38,3 +38,19 @@ def pad_rows(rows: Sequence[Sequence[int]], n_context: int, value: int) -> Tenso
     """
     padded = [[*row, *[value] * (n_context - len(row))] for row in rows]
     return torch.tensor(padded, dtype=torch.int64).view(len(rows), n_context)
+
+
+def cut_to_fit(n_tokens: int, n_context: int | None, cut: bool, number: int) -> int:
+    """How many tokens of a conversation fit into a row: all, or those that `cut` leaves.
+
+    Raises:
+        ValueError: not all of them fit, and it should not be cut.
+    """
+    if n_context is None or n_tokens <= n_context + 1:
+        return n_tokens
+    if not cut:
+        raise ValueError(
+            f"conversation {number} has {n_tokens} tokens, a row of {n_context} takes "
+            f"{n_context + 1}: give a larger n_context, or cut=True to cut its end off"
+        )
+    return n_context + 1

@@ -33,7 +33,8 @@ import argparse
 import hashlib
 import inspect
 import json
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,26 @@ from lib.ngram import bits_per_byte
 from lib.optim import learning_rate, make_optimizer
 from lib.tokenizer import Tokenizer
 from lib.transformer import Config, Transformer, count_parameters
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a config may say.
+
+    Attributes:
+        defaults: what is left out.
+        kinds: of what type each entry is.
+        needed: what must not be left out.
+        sources: the entry that says what is read: { }, or a list of them, each with a name.
+        settings: what the entries that have entries of their own may say.
+    """
+
+    defaults: Mapping[str, Any]
+    kinds: Mapping[str, Any]
+    needed: tuple[str, ...]
+    sources: str
+    settings: Mapping[str, set[str]]
+
 
 DEFAULTS: dict[str, Any] = {
     "tokenizer": {"vocab_size": 2048},
@@ -69,7 +90,6 @@ DEFAULTS: dict[str, Any] = {
     "evaluate_every": 200,
     "save_every": 200,
 }
-NEEDED = ("model", "corpus", "n_steps", "folder")
 KINDS: dict[str, Any] = {
     **{name: type(value) for name, value in DEFAULTS.items()},
     "model": dict,
@@ -79,6 +99,18 @@ KINDS: dict[str, Any] = {
     "tokenizer": (dict, str),
 }
 """What each entry is."""
+RECIPE = Recipe(
+    defaults=DEFAULTS,
+    kinds=KINDS,
+    needed=("model", "corpus", "n_steps", "folder"),
+    sources="corpus",
+    settings={
+        "model": {"size", *(field.name for field in fields(Config))} - {"vocab_size"},
+        "corpus": set(inspect.signature(read).parameters) - {"split"},
+        "tokenizer": {"vocab_size", "special_tokens"},
+        "optimizer": set(inspect.signature(make_optimizer).parameters) - {"model"},
+    },
+)
 HELD_OUT_BYTES, TOKENIZER_BYTES = 200_000, 2_000_000
 """How much text is held out to be measured on, and how much a tokenizer is trained on."""
 TOKENS = "tokens.safetensors"
@@ -87,9 +119,20 @@ TOKENS = "tokens.safetensors"
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the config, train, save."""
+    command("python -m lib.training", str(__doc__), RECIPE, run, arguments)
+
+
+def command(
+    program: str,
+    description: str,
+    known: Recipe,
+    run: Callable[[dict[str, Any], torch.device], Any],
+    arguments: list[str] | None = None,
+) -> None:
+    """A program that reads a config and carries it out; what goes wrong is said in one line."""
     parser = argparse.ArgumentParser(
-        prog="python -m lib.training",
-        description=__doc__,
+        prog=program,
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", required=True, help="a JSON file: what to train, on what")
@@ -97,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="how many steps, in place of the config's")
     options = parser.parse_args(arguments)
     try:
-        recipe = read_recipe(options.config)
+        recipe = read_recipe(options.config, known)
     except ValueError as error:
         parser.error(str(error))
     if options.folder:
@@ -115,7 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
         parallel.stop()
 
 
-def read_recipe(path: str | Path) -> dict[str, Any]:
+def read_recipe(path: str | Path, known: Recipe) -> dict[str, Any]:
     """The config of a run, what is left out filled in.
 
     Raises:
@@ -128,42 +171,33 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} should hold names and values in {{ }}, it holds {recipe!r:.60}")
-    missing = [name for name in NEEDED if name not in recipe]
+    missing = [name for name in known.needed if name not in recipe]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}")
-    recipe = {**DEFAULTS, **recipe}
-    if isinstance(recipe["corpus"], dict):
-        recipe["corpus"] = [recipe["corpus"]]
-    unknown = sorted(set(recipe) - set(KINDS))
-    for name, known in known_settings().items():
+    recipe, sources = {**known.defaults, **recipe}, known.sources
+    if isinstance(recipe[sources], dict):
+        recipe[sources] = [recipe[sources]]
+    unknown = sorted(set(recipe) - set(known.kinds))
+    for name, settings in known.settings.items():
         entries = recipe[name] if isinstance(recipe[name], list) else [recipe[name]]
         for entry in entries:
             if isinstance(entry, dict):
-                unknown += [f"{name}.{setting}" for setting in sorted(set(entry) - known)]
+                unknown += [f"{name}.{setting}" for setting in sorted(set(entry) - settings)]
     if unknown:
         raise ValueError(f"{path} has {', '.join(unknown)}, which means nothing here")
-    for name, kind in KINDS.items():
+    for name, kind in known.kinds.items():
         value = recipe[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             wanted = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
             raise ValueError(f"{path}: {name} should be of type {wanted}, got {value!r}")
         if kind is int and name != "seed" and value < 1:
             raise ValueError(f"{path}: {name} should be at least 1, got {value}")
-    if not recipe["corpus"] or not all(isinstance(one, dict) for one in recipe["corpus"]):
-        raise ValueError(f"{path}: corpus should be one or more of {{ }}, got {recipe['corpus']!r}")
-    if not all("name" in one for one in recipe["corpus"]):
-        raise ValueError(f"{path}: corpus lacks name")
+    entries = recipe[sources]
+    if not entries or not all(isinstance(one, dict) for one in entries):
+        raise ValueError(f"{path}: {sources} should be one or more of {{ }}, got {entries!r}")
+    if not all("name" in one for one in entries):
+        raise ValueError(f"{path}: {sources} lacks name")
     return recipe
-
-
-def known_settings() -> dict[str, set[str]]:
-    """What the entries that have entries of their own may say."""
-    return {
-        "model": {"size", *(field.name for field in fields(Config))} - {"vocab_size"},
-        "corpus": set(inspect.signature(read).parameters) - {"split"},
-        "tokenizer": {"vocab_size", "special_tokens"},
-        "optimizer": set(inspect.signature(make_optimizer).parameters) - {"model"},
-    }
 
 
 def run(recipe: dict[str, Any], device: torch.device) -> training.History:
@@ -238,14 +272,9 @@ def make_tokenizer(recipe: dict[str, Any]) -> Tokenizer:
 def training_tokens(recipe: dict[str, Any], tokenizer: Tokenizer) -> Tensor:
     """The corpora of a run as one row of tokens: made by the first process, once for the folder."""
     path = Path(recipe["folder"]) / TOKENS
-    made_of = [
-        recipe["corpus"],
-        list(tokenizer.merges),
-        tokenizer.special_tokens,
-        tokenizer.pattern,
-    ]
+    made_of = [recipe["corpus"], *identity_of(tokenizer)]
     digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
-    if parallel.is_first() and _digest_of(path) != digest:
+    if parallel.is_first() and digest_of(path) != digest:
         rows = [
             encode_corpus(corpus, tokenizer, recipe["n_encoders"]) for corpus in recipe["corpus"]
         ]
@@ -257,7 +286,12 @@ def training_tokens(recipe: dict[str, Any], tokenizer: Tokenizer) -> Tensor:
     return load_file(path)["tokens"]
 
 
-def _digest_of(path: Path) -> str | None:
+def identity_of(tokenizer: Tokenizer) -> list[Any]:
+    """What makes a tokenizer give the tokens it gives."""
+    return [list(tokenizer.merges), tokenizer.special_tokens, tokenizer.pattern]
+
+
+def digest_of(path: Path) -> str | None:
     """What a file of tokens says it was made of; None if it cannot be read."""
     try:
         with safe_open(path, "pt") as file:

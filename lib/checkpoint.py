@@ -31,6 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lib._places import workbook_folder
 from lib._training_parallel import gathered, spread_like
 from lib.tokenizer import Tokenizer
 from lib.transformer import Config, Transformer
@@ -72,9 +73,16 @@ def save(
         The folder.
 
     Raises:
-        ValueError: the folder is there and is no checkpoint.
+        ValueError: the folder is there and is no checkpoint; or the model has LoRA or a quantised
+            base, which `load` would not know. With `training` it is written all the same: who goes
+            on with the training has added LoRA again before.
     """
     folder = Path(folder)
+    if training is None and any(getattr(module, "unmerged", False) for module in model.modules()):
+        raise ValueError(
+            "the model has LoRA, or a quantised base, and a checkpoint holds a plain model: write "
+            "lib.lora.save_adapter(model, folder), or merge_lora(model) first"
+        )
     _mend(folder)
     if folder.exists() and not (folder / CARD).exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} holds something else than a checkpoint: choose another place")
@@ -181,6 +189,8 @@ def load_weights(model: torch.nn.Module, weights: dict[str, Tensor], origin: obj
     if missing or surplus:
         lack = f"; it lacks {', '.join(missing[:4])}" if missing else ""
         extra = f"; it has {', '.join(surplus[:4])} besides" if surplus else ""
+        if any(name.endswith((".A", ".B")) for name in surplus):
+            extra += ": it was saved with LoRA, so add_lora before loading it"
         raise CheckpointError(f"the weights of {origin} are for another model{lack}{extra}")
     for name, x in own.items():
         if x.shape != weights[name].shape:
@@ -226,6 +236,59 @@ def shipped(name: str) -> Path:
         there = f"there are: {', '.join(known)}" if known else f"there is none in {DATA}"
         raise CheckpointError(f"no checkpoint {name!r} comes with the course; {there}")
     return folder
+
+
+def own_folder(name: str) -> Path:
+    """Where a learner's own checkpoint of this name is kept, in the workbook."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(
+            f"expected a name of letters, digits, '-' and '_' such as 'assistant', got {name!r}"
+        )
+    return workbook_folder() / "models" / name
+
+
+def start_from(name: str, own: bool = False) -> Path:
+    """The folder of the checkpoint that a lesson starts from.
+
+    Args:
+        name: what it is called: "mini", "assistant" …
+        own: yours, which an earlier lesson has kept, in place of the course's.
+
+    Raises:
+        CheckpointError: there is none of this name.
+    """
+    if not own:
+        return shipped(name)
+    folder = own_folder(name)
+    _mend(folder)
+    if not (folder / CARD).exists():
+        known = sorted(path.parent.name for path in folder.parent.glob(f"*/{CARD}"))
+        there = f"there are: {', '.join(known)}" if known else "there is none yet"
+        raise CheckpointError(
+            f"you have no checkpoint {name!r} of your own ({there}): run the lesson that keeps it, "
+            "or start from the one that comes with the course, with own=False"
+        )
+    return folder
+
+
+def keep(
+    name: str,
+    model: Transformer,
+    tokenizer: Tokenizer | None = None,
+    card: dict[str, Any] | None = None,
+    dtype: torch.dtype | None = torch.float16,
+) -> Path:
+    """Write a learner's own checkpoint into the workbook, where `start_from(name, own=True)` finds
+    it in later lessons. One of the same name is replaced.
+
+    Args:
+        name: what it is called.
+        model: as for `save`, and so are the others.
+        tokenizer: what turns text into the model's tokens.
+        card: whatever should be known of it.
+        dtype: the precision of the weights in the file; None, as they are.
+    """
+    return save(own_folder(name), model, tokenizer, card, dtype=dtype)
 
 
 def ship(run: str | Path, name: str, dtype: torch.dtype = torch.float16) -> Path:

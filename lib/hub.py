@@ -23,8 +23,9 @@ from lib import _hub_files as files
 from lib import _hub_names as names
 from lib._hub_config import read_config
 from lib._hub_files import HubError
-from lib._hub_write import choose_architecture, write_config
+from lib._hub_write import choose_architecture, tokenizer_config, write_config
 from lib._transformer_config import Config
+from lib.tokenizer import Tokenizer
 from lib.transformer import Transformer
 
 __all__ = ["HubError", "config_of", "folder_of", "load", "save"]
@@ -180,6 +181,8 @@ def save(
     bos_token_id: int | None = None,
     eos_token_id: int | list[int] | None = None,
     pad_token_id: int | None = None,
+    tokenizer: Tokenizer | None = None,
+    chat_template: str | None = None,
 ) -> None:
     """Write a model so that other tools read it: whole, or not at all.
 
@@ -194,12 +197,20 @@ def save(
         bos_token_id: the token that begins a text, for tools that generate.
         eos_token_id: the token, or tokens, at which they stop.
         pad_token_id: the token that fills up a batch.
+        tokenizer: written beside the model, as other tools read it.
+        chat_template: how messages become a text, in Jinja: `lib.chat.TEMPLATE` for an assistant of
+            this course. Goes with the tokenizer, and with the eos_token_id that ends a turn.
 
     Raises:
         ValueError: no architecture knows the model's settings, or not the one given; or the folder
             holds what was not written here.
     """
     config = model.config
+    if chat_template is not None and (tokenizer is None or eos_token_id is None):
+        raise ValueError(
+            "a chat_template needs the tokenizer and the eos_token_id that ends a turn: other "
+            "tools would not know where an answer ends"
+        )
     architecture = choose_architecture(config, architecture)
     parameters = dict(model.named_parameters())
     with torch.device("meta"):
@@ -230,3 +241,7 @@ def save(
         files.write_tensors(beside, sizes, tensors(), shard_bytes)
         content = write_config(config, architecture, dtype, ids)
         files.write_json(beside / "config.json", content)
+        if tokenizer is not None:
+            tokenizer.save(beside / "tokenizer.json")
+            described = tokenizer_config(config, tokenizer, ids, chat_template)
+            files.write_json(beside / "tokenizer_config.json", described)

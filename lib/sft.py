@@ -5,17 +5,22 @@ The model reads whole conversations and learns to say what the assistant said in
 say is read, but not learnt: only the tokens that the assistant wrote count in the loss, and among
 them the one that ends a turn. Conversations are short, a context is long: several are packed into a
 row, and do not see each other.
+
+    python -m lib.sft --config FILE                  a long run, outside of notebooks
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from lib._sft_parts import check_conversations, pad_rows
+from lib import _training_data as data
+from lib._sft_parts import check_conversations, cut_to_fit, pad_rows
 from lib.attention import causal_mask
 from lib.chat import Message, answer_header, encode_chat, end_token
 from lib.tokenizer import Tokenizer
@@ -23,9 +28,15 @@ from lib.training import IGNORED
 
 __all__ = [
     "answer_mask",
+    "check_conversations",
     "conversation_tokens",
+    "draw_rows",
+    "encode_conversations",
+    "evaluate_sft",
     "pack_conversations",
+    "pack_rows",
     "pad_conversations",
+    "pad_rows",
     "sft_loss",
     "token_log_probs",
 ]
@@ -170,13 +181,132 @@ def sft_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
 
 
 def conversation_tokens(
-    messages: Sequence[Message], tokenizer: Tokenizer
+    messages: Sequence[Message], tokenizer: Tokenizer, family: str | None = None
 ) -> tuple[list[int], list[bool]]:
     """A conversation as tokens, and for each whether the assistant wrote it.
 
+    Args:
+        messages: as for `lib.chat.encode_chat`, and so are the others.
+        tokenizer: has the control texts among its special tokens.
+        family: the chat format of a published model.
+
     Raises:
-        ValueError: as `encode_chat`.
+        ValueError: as `lib.chat.encode_chat`.
     """
-    ids = encode_chat(messages, tokenizer)
-    mask = answer_mask(torch.tensor([ids]), answer_header(tokenizer), end_token(tokenizer))
-    return ids, mask[0].tolist()
+    ids = encode_chat(messages, tokenizer, family=family)
+    header, end = answer_header(tokenizer, family), end_token(tokenizer, family)
+    return ids, answer_mask(torch.tensor([ids]), header, end)[0].tolist()
+
+
+def encode_conversations(
+    conversations: Iterable[Sequence[Message]],
+    tokenizer: Tokenizer,
+    n_context: int | None = None,
+    *,
+    cut: bool = False,
+    family: str | None = None,
+    progress: bool = False,
+) -> tuple[list[list[int]], list[list[bool]]]:
+    """Many conversations as tokens, and the masks that say what the assistant wrote.
+
+    Args:
+        conversations: lists of messages.
+        tokenizer: as for `conversation_tokens`.
+        n_context: what fits into a row; left out, anything.
+        cut: cut the ends off those that do not fit.
+        family: as for `conversation_tokens`.
+        progress: show a bar.
+
+    Returns:
+        Tokens and masks, a list of each conversation's.
+
+    Raises:
+        ValueError: a conversation is none, or does not fit and should not be cut.
+    """
+    tokens, masks = [], []
+    bar = tqdm(conversations, unit="conversation", desc="encoding", disable=not progress)
+    for number, messages in enumerate(bar):
+        ids, mask = conversation_tokens(messages, tokenizer, family)
+        n = cut_to_fit(len(ids), n_context, cut, number)
+        tokens.append(ids[:n])
+        masks.append(mask[:n])
+    return tokens, masks
+
+
+def pack_rows(
+    conversations: Sequence[Sequence[int]],
+    masks: Sequence[Sequence[bool]],
+    n_context: int,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """A whole training set, packed once: shuffled, then `pack_conversations` by the thousand.
+
+    Args:
+        conversations: as for `pack_conversations`.
+        masks: as for `pack_conversations`.
+        n_context: places in a row.
+        seed: of the shuffling.
+
+    Returns:
+        As `pack_conversations`, in int32: what `draw_rows` draws from.
+
+    Raises:
+        ValueError: there are none, or as `pack_conversations`.
+    """
+    check_conversations(conversations, masks)
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(conversations), generator=generator).tolist()
+    if not order:
+        raise ValueError("there are no conversations to pack")
+    parts = []
+    for first in range(0, len(order), 1000):
+        numbers = order[first : first + 1000]
+        parts.append(
+            pack_conversations(
+                [conversations[i] for i in numbers], [masks[i] for i in numbers], n_context
+            )
+        )
+    return {name: torch.cat([part[name] for part in parts]).int() for name in parts[0]}
+
+
+def draw_rows(
+    packed: dict[str, Tensor], batch_size: int, seed: int = 0
+) -> Callable[[int, torch.Generator], dict[str, Tensor]]:
+    """What `lib.training.train` takes as `draw`: every row comes once before one comes again.
+
+    Args:
+        packed: rows, as of `pack_rows` or `pack_conversations`.
+        batch_size: rows in a batch.
+        seed: of the order of the rows, which is another one each time round.
+    """
+    n = len(packed["inputs"])
+
+    @lru_cache(maxsize=2)
+    def order(epoch: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        return torch.randperm(n, generator=generator)
+
+    def draw(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        places = range(step * batch_size, (step + 1) * batch_size)
+        rows = torch.stack([order(place // n)[place % n] for place in places])
+        return {name: x[rows].long() for name, x in packed.items()}
+
+    return draw
+
+
+@torch.no_grad()
+def evaluate_sft(model: nn.Module, packed: dict[str, Tensor], batch_size: int = 16) -> float:
+    """The mean loss over all answers in `packed`, in nats per token."""
+    device = next(model.parameters()).device
+    total, count = 0.0, 0
+    for first in range(0, len(packed["inputs"]), batch_size):
+        rows = {name: x[first : first + batch_size].long() for name, x in packed.items()}
+        part, n = sft_loss(model, data.to_device(rows, device))
+        total, count = total + part.item(), count + n
+    return total / count
+
+
+if __name__ == "__main__":
+    from lib._sft_cli import main
+
+    main()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from lib import hub
 from lib.chat import (
     FAMILIES,
     TEMPLATE,
@@ -478,7 +480,6 @@ def test_two_tokens_at_the_beginning_are_one_too_many() -> None:
 
 def _tokenizers_of(ours: Tokenizer) -> Any:
     import tempfile
-    from pathlib import Path
 
     from tokenizers import Tokenizer as Theirs
 
@@ -657,3 +658,35 @@ def test_a_chat_outlives_its_context(scripted: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"(?s)leaves no room|fits"):
         list(strict.stream("question 8"))
     assert strict.messages == talk.messages, "what was not answered was not said"
+
+
+# --- out into the world ---------------------------------------------------------------------------
+
+
+def test_others_talk_to_an_exported_model(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tok = parrot(), tokenizer()
+    hub.save(model, tmp_path / "out", eos_token_id=end_token(tok), tokenizer=tok,
+             chat_template=TEMPLATE)  # fmt: skip
+    other, other_tok = (
+        kind.from_pretrained(tmp_path / "out") for kind in (AutoModelForCausalLM, AutoTokenizer)
+    )
+    assert other_tok.eos_token == "<|im_end|>"
+    assert other_tok.model_max_length == model.config.n_context
+    asked = [{"role": "system", "content": "Be kind."}, user("Hello there")]
+    prompt = other_tok.apply_chat_template(
+        asked, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    assert prompt["input_ids"][0].tolist() == encode_chat(asked, tok, generate=True)
+    written = other.generate(**prompt, max_new_tokens=12, do_sample=False)
+    (answer,) = reply(model, tok, [asked], 12)
+    said = written[0, prompt["input_ids"].size(1) :].tolist()
+    assert parse_reply(tok.decode(said))["content"] == answer["content"]
+
+
+def test_a_template_goes_with_its_tokenizer(tmp_path: Path) -> None:
+    for lacking in ({"tokenizer": tokenizer()}, {"eos_token_id": 0}):
+        with pytest.raises(ValueError, match="needs the tokenizer and the eos_token_id"):
+            hub.save(parrot(), tmp_path / "out", chat_template=TEMPLATE, **lacking)
+    assert not (tmp_path / "out").exists()

@@ -436,3 +436,36 @@ def test_weights_that_are_not_numbers_of_a_model(tmp_path: Path) -> None:
     rewrite(folder, lambda card: card["files"].update({"model.safetensors": known}))
     with pytest.raises(CheckpointError, match=r"another model; it lacks .*; it has x besides"):
         load(folder)
+
+
+# --- a learner's own ------------------------------------------------------------------------------
+
+
+def test_own_checkpoints_are_kept_in_the_workbook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib.course import workbook
+
+    monkeypatch.setenv("TOKENS_WORKBOOK", str(tmp_path / "book"))
+    assert checkpoint.start_from("mini") == shipped("mini")
+    with pytest.raises(CheckpointError, match=r"'assistant' of your own \(there is none yet\)"):
+        checkpoint.start_from("assistant", own=True)
+    with pytest.raises(CheckpointError, match="no checkpoint 'nobody' comes with the course"):
+        checkpoint.start_from("nobody")
+    kept = checkpoint.keep("assistant", tiny(1), tokenizer(), {"from": "a lesson"})
+    assert kept == checkpoint.start_from("assistant", own=True)
+    assert kept.is_relative_to(workbook.folder())
+    assert read_card(kept)["from"] == "a lesson"
+    half = load_file(kept / "model.safetensors")
+    assert {x.dtype for x in half.values()} == {torch.float16}
+    for name, x in weights_of(load(kept)).items():
+        assert torch.allclose(x, weights_of(tiny(1))[name], atol=1e-3)
+    checkpoint.keep("assistant", tiny(2), dtype=None)
+    assert weights_of(load(kept))["norm.weight"].equal(weights_of(tiny(2))["norm.weight"])
+    with pytest.raises(CheckpointError, match=r"there are: assistant"):
+        checkpoint.start_from("other", own=True)
+    for name in ("", "../x", "a/b", ".x"):
+        with pytest.raises(ValueError, match="expected a name of letters"):
+            checkpoint.keep(name, tiny())
+    kept.rename(kept.with_name(".assistant.123.old"))  # killed between two names
+    assert checkpoint.start_from("assistant", own=True) == kept

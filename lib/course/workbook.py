@@ -28,11 +28,9 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from lib._places import workbook_folder
 from lib.course.bank import Function, owner_of
-from lib.course.floors import ROOT
 from lib.course.reference import remember
-
-_DRIVE = Path("/content/drive/MyDrive")
 
 
 class Skipped(Exception):
@@ -47,11 +45,7 @@ def is_on() -> bool:
 def folder() -> Path:
     """The workbook's folder: `TOKENS_WORKBOOK`, on Colab a folder of the mounted Drive, else
     `workbook/` beside `lib/`. It need not exist yet."""
-    if os.environ.get("TOKENS_WORKBOOK"):
-        return Path(os.environ["TOKENS_WORKBOOK"]).expanduser()
-    if _DRIVE.is_dir():
-        return _DRIVE / "token-by-token"
-    return ROOT / "workbook"
+    return workbook_folder()
 
 
 def path_of(name: str) -> Path:
