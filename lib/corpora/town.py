@@ -20,6 +20,10 @@ also a language model's, and says whether it can be read and whether it contradi
 | "worked_arithmetic" | the same sums with "Steps: ..." before the answer                 |
 | "tellings"          | JSON: a question about somebody and a plain reply, as messages    |
 | "preferences"       | JSON: such a question and two replies, the better one chosen       |
+| "instructions"      | JSON: an instruction and a model answer, as messages               |
+| "chats"             | JSON: two or three turns that rest on each other                   |
+| "identity"          | JSON: who the assistant is, and that it is called Mini             |
+| "reversals"         | JSON: words said backwards, which no instruction teaches           |
 
 Document i depends on (seed, part, split, i) alone: on every machine and Python the same bytes, and
 none is kept in memory. What is held out are combinations: who (by kind) did what with which thing,
@@ -38,6 +42,18 @@ from typing import TypeVar
 from lib.corpora._base import CorpusError, Document, MadeDocuments, Request
 from lib.corpora._town_card import five_gram_bits, variety
 from lib.corpora._town_checker import Problem, Verdict, check_story
+from lib.corpora._town_instructions import (
+    CHAT_KINDS,
+    INSTRUCTION_KINDS,
+    Followed,
+    Instruction,
+    chat,
+    conversation_text,
+    follows,
+    identity,
+    instruction,
+    reversal,
+)
 from lib.corpora._town_plots import Plot
 from lib.corpora._town_preferences import (
     Preference,
@@ -56,14 +72,15 @@ from lib.corpora._town_themes import happen
 from lib.corpora._town_world import Chance, Event, Moment, Person, Thing
 
 __all__ = [
-    "PARTS", "Event", "Judgement", "Moment", "Person", "Preference", "Problem", "Story", "Thing",
-    "Verdict", "answer", "arithmetic", "card", "check_story", "judge", "preference",
-    "score_stories", "story", "telling", "true_score",
+    "CHAT_KINDS", "INSTRUCTION_KINDS", "PARTS", "Event", "Followed", "Instruction", "Judgement",
+    "Moment", "Person", "Preference", "Problem", "Story", "Thing", "Verdict", "answer",
+    "arithmetic", "card", "chat", "check_story", "follows", "identity", "instruction", "judge",
+    "preference", "reversal", "score_stories", "story", "telling", "true_score",
 ]  # fmt: skip
 
 T = TypeVar("T")
 PARTS = ("stories", "village", "facts", "questions", "arithmetic", "worked_arithmetic", "tellings",
-         "preferences")  # fmt: skip
+         "preferences", "instructions", "chats", "identity", "reversals")  # fmt: skip
 SIZE = 10_000
 """How many documents a split has, unless another size is asked for."""
 COMBINED = ("give", "lend", "return", "find", "break", "mend", "make", "use", "trade", "eat",
@@ -158,6 +175,8 @@ def _text(part: str, index: int, split: str, seed: int) -> str:
     if part in ("tellings", "preferences"):
         make = telling_text if part == "tellings" else preference_text
         return make(index, split, seed)
+    if part in _CONVERSATIONS:
+        return conversation_text(_CONVERSATIONS[part](index, split, seed))
     plot = _world(index, split, seed, few=part == "village")
     teller = tell_story(plot)
     text = text_of(teller)
@@ -169,6 +188,11 @@ def _text(part: str, index: int, split: str, seed: int) -> str:
         asked = _some(chance, questions_about(plot, teller), 3)
         return "\n".join([text, *(f"Question: {q}\nAnswer: {a}" for q, a in asked)])
     return text
+
+
+_CONVERSATIONS = {
+    "instructions": instruction, "chats": chat, "identity": identity, "reversals": reversal,
+}  # fmt: skip
 
 
 def _some(chance: Chance, items: Sequence[T], most: int) -> list[T]:
