@@ -134,7 +134,9 @@ def ipo_loss(
     """The loss of IPO: the margin should be 1 / (2β), no less and no more.
 
     Where people agree always, DPO's margin grows without end. IPO asks for a distance instead,
-    ([(log π_w − log ref_w) − (log π_l − log ref_l)] − 1 / (2β))².
+    ([(log π_w − log ref_w) − (log π_l − log ref_l)] − 1 / (2β))². By the letter of the paper these
+    are sums over an answer's tokens, for π(y) is the probability of all of it; libraries take
+    means, see `dpo_objective`.
 
     Args:
         chosen: log-probabilities of the better answers under the policy, (b).
@@ -142,9 +144,6 @@ def ipo_loss(
         ref_chosen: of the better answers under the reference, (b): fixed, no gradient flows back.
         ref_rejected: of the worse answers under the reference, (b): fixed as well.
         beta: the paper's τ; small, and the policy goes far.
-
-    All four are sums over the tokens of an answer if one follows the paper to the letter, for π(y)
-    is the probability of a whole answer. Libraries give means: see `dpo_objective`.
 
     Returns:
         The sum over all pairs and their number. Azar et al. 2023 (arXiv 2310.12036), eq. 17.
