@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections import Counter
 from functools import cache
@@ -12,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from lib.corpora import CorpusError, read
-from lib.corpora._town_preferences import is_held_out_person
 from lib.corpora._town_tastes import BAD, BRIEF, GOOD, TASTES, About, about_whom
+from lib.corpora._town_tellings import is_held_out_person
 from lib.corpora._town_words import TRAITS
 from lib.corpora.town import Preference, judge, preference, telling, true_score
 
@@ -240,6 +242,39 @@ def test_documents_are_lines_of_json() -> None:
         row = json.loads(line)
         assert row == {"messages": telling(i)}
         assert [turn["role"] for turn in row["messages"]] == ["user", "assistant"]
+
+
+FROZEN = {
+    "tellings": "fd46c307b07049e4a1b5cc5d742225c440b17a36d07ae452b594760ac97f019f",
+    "preferences": "7b5e0de69f873fa05d324d3fa5c6c34a1125ddeb523409aab2314645f7fe7221",
+}
+DIGEST = (
+    "import hashlib; from lib.corpora import read; "
+    "[print(part, hashlib.sha256(chr(0).join(text for split in ('train', 'held_out') "
+    "for text in read('town', part, size=200, split=split)).encode()).hexdigest()) "
+    "for part in ('tellings', 'preferences')]"
+)
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_the_same_bytes_on_every_python(version: str) -> None:
+    """Also without torch and with another hash seed."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        python = Path(sys.executable)
+    else:
+        found = sorted(Path.home().glob(f".pyenv/versions/{version}*/bin/python"))
+        if not found:
+            pytest.skip(f"there is no Python {version} here")
+        python = found[-1]
+    run = subprocess.run(
+        [python, "-c", DIGEST],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"PYTHONHASHSEED": "7"},
+    )
+    assert run.returncode == 0, run.stderr
+    assert dict(line.split() for line in run.stdout.splitlines()) == FROZEN
 
 
 def test_replies_are_plain_english() -> None:
