@@ -91,8 +91,8 @@ class AdamW(Optimizer):
             m̂ = m / (1 − β₁ᵗ)               v̂ = v / (1 − β₂ᵗ)
             p ← p (1 − lr · weight_decay)    p ← p − lr · m̂ / (√v̂ + ε)
 
-        The rate lr is `group["lr"] * self.scale`. `self.state[p]` keeps "step" (t), "mean" (m) and
-        "square" (v).
+        The rate lr is `group["lr"] * self.scale`. `self.state` is an ordinary dictionary, empty at
+        first; `self.state[p]` keeps "step" (t), "mean" (m) and "square" (v). p is moved in place.
         """
         for group in self.groups:
             rate = group["lr"] * self.scale
@@ -209,8 +209,8 @@ def learning_rate(
         step: from 0.
         n_steps: how many steps there are.
         peak: the highest rate: at step n_warmup, and just before if there is a warm-up.
-        n_warmup: steps that climb: step s of them has peak · (s + 1) / n_warmup, so that not even
-            the first is wasted.
+        n_warmup: steps that climb, fewer than n_steps: step s of them has peak · (s + 1) /
+            n_warmup, so that not even the first is wasted.
         final: the share of the peak that is left at step n_steps, and stays so after it.
 
     Returns:
@@ -229,15 +229,18 @@ def learning_rate(
 def clip_gradients(params: Iterable[Tensor], max_norm: float) -> Tensor:
     """Shorten all gradients together if, as one long vector, they are longer than `max_norm`.
 
-    All are multiplied by the same factor, max_norm / norm, so the direction stays. Pascanu et al.
-    2013 (arXiv 1211.5063), algorithm 1.
+    All are multiplied by the same factor, max_norm / norm, so the direction stays. Where several
+    processes each hold a part of a gradient, the length is that of the whole (`gathered`). Pascanu
+    et al. 2013 (arXiv 1211.5063), algorithm 1.
 
     Args:
-        params: their gradients are changed in place; those without one do not count.
+        params: their gradients are changed in place, others may hold the same tensors; parameters
+            without one do not count.
         max_norm: the length that is allowed.
 
     Returns:
-        The length as it was, one number: the root of the sum of all squares, in float32.
+        The length as it was, the root of the sum of all squares: a tensor of one number, in
+        float32. Without any gradient, torch.zeros(()).
 
     Raises:
         ValueError: the length that is allowed is not above 0.

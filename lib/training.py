@@ -74,13 +74,13 @@ def next_token_batch(
         n_context: how long each is, t.
         generator: where the chance comes from.
         starts: places where a stretch may begin, all alike likely; left out, anywhere. Those too
-            late for a whole stretch and its last target are passed over.
+            late for a whole stretch and its last target are passed over, not moved.
 
     Returns:
         Inputs (b t) and targets (b t), int64: the target of a place is the token after it.
 
     Raises:
-        ValueError: the text has not even n_context + 1 tokens.
+        ValueError: the text has not even n_context + 1 tokens, or all `starts` are too late.
     """
     n_starts = len(tokens) - n_context
     if n_starts < 1:
@@ -92,6 +92,8 @@ def next_token_batch(
         chosen = torch.randint(n_starts, (batch_size,), generator=generator)
     else:
         starts = starts[starts < n_starts]
+        if len(starts) == 0:
+            raise ValueError(f"no start is early enough: {n_starts - 1} is the last that is")
         chosen = starts[torch.randint(len(starts), (batch_size,), generator=generator)]
     places = chosen[:, None] + torch.arange(n_context + 1)  # (b t+1)
     stretches = tokens[places].long()
@@ -106,11 +108,14 @@ def next_token_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Ten
         batch: inputs (b t) and targets (b t); a target of −100 does not count.
 
     Returns:
-        The sum over all tokens that count, in nats, and their number.
+        The sum over all tokens that count, in nats, and their number. If none counts, both are 0,
+        and going backward from there makes gradients of 0.
     """
     inputs, targets = batch
-    n = int((targets != IGNORED).sum())
-    return cross_entropy(model(inputs), targets, ignore_index=IGNORED) * n, n
+    logits, n = model(inputs), int((targets != IGNORED).sum())
+    if n == 0:
+        return 0.0 * logits.sum(), 0
+    return cross_entropy(logits, targets, ignore_index=IGNORED) * n, n
 
 
 def train_step(
@@ -122,15 +127,17 @@ def train_step(
 ) -> tuple[float, float]:
     """One step of the optimizer on one large batch that comes in parts.
 
-    The parts may count unequally many tokens. The gradient is that of (sum of all losses) / (number
-    of all tokens), as if the large batch had come whole; gradients left over from before do not
-    count. To save memory, each part goes forward and backward before the next one begins.
+    The parts may count unequally many tokens, some of them none. The gradient is that of (sum of
+    all losses) / (number of all tokens), as if the large batch had come whole; gradients left over
+    from before do not count. To save memory, each part goes forward and backward before the next
+    one begins.
 
     Args:
         model: what is trained.
         batches: the parts, for `loss`.
         loss: `loss(model, part)` gives the sum of a part's losses and how many they are.
-        optimizer: moves the parameters.
+        optimizer: moves the parameters, which need not be those of the model: only its own,
+            `optimizer.params`, are emptied, divided and clipped.
         max_norm: gradients longer than this are shortened.
 
     Returns:
@@ -138,6 +145,7 @@ def train_step(
 
     Raises:
         FloatingPointError: the loss or its gradient is nan or infinite; the model was not moved.
+        ValueError: nothing in any of the parts counts.
     """
     optimizer.zero_grad()
     total, count = 0.0, 0
@@ -145,6 +153,8 @@ def train_step(
         part, n = loss(model, batch)
         part.backward()
         total, count = total + part.item(), count + n
+    if count == 0:
+        raise ValueError("nothing in the batch counts: are all its targets masked (−100)?")
     for p in optimizer.params:
         if p.grad is not None:
             p.grad.div_(count)

@@ -421,3 +421,95 @@ def test_reference_is_the_librarys_own() -> None:
 
 def test_a_tensor_without_numbers_is_told_by_its_shape() -> None:
     assert brief(torch.empty(2, 2, device="meta")) == "tensor of shape (2, 2), float32"
+
+
+# --- what a check cannot use, and what stands aside -----------------------------------------------
+
+
+def sum_of_rows(x):
+    """An exercise of this test alone."""
+
+
+def exercise_of_rows(monkeypatch, **options):
+    from lib.course import bank
+
+    monkeypatch.setattr(bank, "_exercises", {})
+    monkeypatch.setattr(judging, "reference", lambda name: sum_of_rows)
+    # In a file of its own, as a check is.
+    run = eval(compile("lambda function, x: function(x).view(2)", "checks/rows.py", "eval"))
+    cases = [
+        Case(
+            "rows and columns",
+            lambda: (torch.ones(2, 3),),
+            run=run,
+            expected=lambda x: x.sum(dim=1),
+        ),
+        Case("a row", lambda: (torch.ones(1, 3),), expected=lambda x: x.sum(dim=1)),
+        Case("no rows", lambda: (torch.ones(0, 3),), raises=ValueError, aside=True),
+    ]
+    return Exercise("rows.sum_of_rows", cases, ("", "", ""), **options)
+
+
+@pytest.fixture
+def unsealed(monkeypatch):
+    import contextlib
+
+    monkeypatch.setattr(judging, "sealed", lambda exercise: contextlib.nullcontext())
+
+
+def test_errors_of_the_check_are_not_the_learners(monkeypatch, unsealed) -> None:
+    entry = exercise_of_rows(monkeypatch)
+
+    def wrong_shape(x):
+        return x if len(x) > 1 else x.sum(dim=1)
+
+    def raises(x):
+        return x.view(5)
+
+    failure = judge(wrong_shape, entry, timing=False).failure
+    assert failure.kind == "type"
+    assert failure.detail.startswith("it ran to its end, but what it gave back")
+    assert "RuntimeError: shape '[2]' is invalid" in failure.detail
+    failure = judge(raises, entry, timing=False).failure
+    assert failure.kind == "raised"
+    assert "(at: return x.view(5))" in failure.detail
+
+
+def test_what_stands_aside_is_told_last_and_hides_no_mistake(monkeypatch, unsealed) -> None:
+    from lib.course.bank import Mistake
+
+    def right(x):
+        if len(x) == 0:
+            raise ValueError("no rows")
+        return x.sum(dim=1)
+
+    def means(x):
+        right(x)
+        return x.mean(dim=1)
+
+    def means_of_nothing_too(x):
+        return x.mean(dim=1)
+
+    def unchecked(x):
+        return x.sum(dim=1)
+
+    known = [
+        Mistake("rows.sum_of_rows", "It is a mean.", means),
+        Mistake("rows.sum_of_rows", "No rows are no error.", unchecked),
+    ]
+    entry = exercise_of_rows(monkeypatch, mistakes=known)
+    assert judge(right, entry, timing=False).failure is None
+    for function in (means, means_of_nothing_too):
+        verdict = judge(function, entry, timing=False)
+        assert verdict.mistake == "It is a mean."
+        assert verdict.failure.case == "rows and columns"
+    verdict = judge(unchecked, entry, timing=False)
+    assert verdict.mistake == "No rows are no error."
+    assert verdict.failure.case == "no rows"
+
+
+def test_a_tensor_as_a_key_is_named_in_a_line() -> None:
+    def looks_it_up(n_query, n_key=None, device=None):
+        return {}[torch.zeros(2, 3)]
+
+    assert "KeyError: there is no entry for this tensor" in verdict_on(looks_it_up).failure.detail

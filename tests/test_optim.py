@@ -252,6 +252,14 @@ def test_clip_refuses_what_cannot_be_meant() -> None:
     assert clip_gradients([p], 1.0).item() == 0.0
 
 
+def test_clip_changes_the_gradient_that_is_there() -> None:
+    p = nn.Parameter(torch.zeros(2))
+    held = p.grad = torch.tensor([3.0, 4.0])
+    assert clip_gradients([p], 0.5).item() == pytest.approx(5.0)
+    assert p.grad is held
+    torch.testing.assert_close(held, torch.tensor([0.3, 0.4]))
+
+
 @pytest.mark.parametrize(("n_warmup", "final"), [(0, 0.0), (1, 0.1), (7, 0.25)])
 def test_learning_rate_equals_torchs_schedules(n_warmup: int, final: float) -> None:
     """torch's own ramp, cosine and the joint between them, chained."""

@@ -114,6 +114,16 @@ def test_batches_depend_on_the_generator_alone() -> None:
         next_token_batch(torch.arange(9), 1, 9)
 
 
+def test_starts_that_are_too_late() -> None:
+    last, late = torch.tensor([7, 8, 20]), torch.tensor([8, 20])
+    inputs, targets = next_token_batch(torch.arange(12), 50, 4, starts=last)
+    assert (inputs[:, 0] == 7).all()
+    assert (targets[:, -1] == 11).all()
+    for starts in (late, late[:0]):
+        with pytest.raises(ValueError, match="early enough: 7 is the last"):
+            next_token_batch(torch.arange(12), 50, 4, starts=starts)
+
+
 def test_documents_become_one_row() -> None:
     tokenizer = Tokenizer.train("a small text, and a smaller one", 260, ["<|endoftext|>"])
     end = tokenizer.special_tokens["<|endoftext|>"]
@@ -262,6 +272,31 @@ def test_targets_that_do_not_count() -> None:
     assert total.item() == pytest.approx(whole.item(), rel=1e-5)
 
 
+def test_a_part_in_which_nothing_counts() -> None:
+    """It adds nothing, to the loss and to the gradient; a whole batch of such is refused."""
+    inputs, targets = next_token_batch(text(), 2, 6, torch.Generator().manual_seed(0))
+    good, empty = (inputs, targets), (inputs, torch.full_like(targets, IGNORED))
+    model = tiny()
+    total, n = next_token_loss(model, empty)
+    assert (total.item(), n) == (0.0, 0)
+    total.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+    found = []
+    for batches in ([good], [good, empty], [empty, good]):
+        model = tiny()
+        found.append(train_step(model, batches, next_token_loss, make_optimizer(model)))
+        found.append([x.flatten().tolist() for x in weights(model).values()])
+    assert found[:2] == found[2:4] == found[4:]
+    model = tiny()
+    before = weights(model)
+    with pytest.raises(ValueError, match="nothing in the batch counts: are all its targets masked"):
+        train_step(model, [empty, empty], next_token_loss, make_optimizer(model))
+    assert all(x.equal(before[name]) for name, x in weights(model).items())
+    no_document = torch.tensor([0, 0, 8])  # the first ends where it begins
+    with_it = evaluate_loss(model, text(), 8, batch_size=1, starts=no_document)
+    assert with_it == evaluate_loss(model, text(), 8, starts=no_document[1:])
+
+
 def test_fused_attention_gives_the_same_numbers() -> None:
     from lib import attention
 
@@ -370,6 +405,46 @@ def test_an_exploding_loss_stops() -> None:
     huge = make_optimizer(model, lr=1e3, embedding_lr=1e3)
     with pytest.raises(TrainingStopped):
         run(model, 60, optimizer=huge, schedule=lambda step: 1.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (lambda p: (p - p.detach()).sqrt().sum(), "its gradient inf long"),
+        (lambda p: torch.tensor(math.inf), "the loss is inf"),
+    ],
+)
+def test_infinity_is_as_bad_as_nan(more: Any, says: str) -> None:
+    def loss(model: nn.Module, batch: Any) -> tuple[Tensor, int]:
+        total, n = next_token_loss(model, batch)
+        return total + more(next(iter(model.parameters()))), n
+
+    model = tiny()
+    before = weights(model)
+    with pytest.raises(FloatingPointError, match=says):
+        train_step(model, [draw(0, torch.Generator())], loss, make_optimizer(model))
+    assert all(x.equal(before[name]) for name, x in weights(model).items())
+
+
+def test_the_optimizers_parameters_are_those_that_count() -> None:
+    """The model has some that are frozen, the loss one of its own."""
+    model, temperature = tiny(), nn.Parameter(torch.tensor(1.5))
+    some = list(model.blocks[0].parameters())
+    optimizer = Watched([{"params": [*some, temperature]}])
+    for p in [*model.parameters(), temperature]:
+        p.grad = torch.full_like(p, 9.0)
+
+    def loss(model: nn.Module, batch: Any) -> tuple[Tensor, int]:
+        total, n = next_token_loss(model, batch)
+        return total * temperature, n
+
+    batch = draw(0, torch.Generator())
+    part, n = loss(model, batch)
+    expected = torch.autograd.grad(part / n, [*some, temperature])
+    _, norm = train_step(model, [batch], loss, optimizer, max_norm=1e9)
+    assert norm == pytest.approx(
+        math.sqrt(sum(float(g.square().sum()) for g in expected)), rel=1e-5
+    )
 
 
 def test_train_step_says_so_itself() -> None:

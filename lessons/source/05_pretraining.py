@@ -144,11 +144,12 @@ for place in range(6):
 #
 # Mind the ends. A stretch of 5 inputs needs 6 tokens, as the last input has a target too.
 # And a start may be as late as it can be, but not later. The argument `starts` is a list
-# of places where stretches may begin; you will see in a moment what it is good for.
+# of places where stretches may begin, of which some may be too late; you will see in a moment
+# what it is good for. And do not make a list of all places: a text has millions.
 
 # %% exercise="lib.training.next_token_batch"
-# 1. How many places are there to begin at? If there is none, raise a ValueError.
-# 2. Draw batch_size of them: of all, or of those in `starts` that are early enough.
+# 1. At how many places can a stretch begin? Of those in `starts`, which are early enough?
+# 2. None: raise a ValueError. Else draw batch_size of them by torch.randint; one may come twice.
 # 3. A table of places, a row a stretch, n_context + 1 columns. Look up their tokens, as int64.
 # 4. Inputs are all but the last column, targets all but the first.
 from lib.training import next_token_batch
@@ -250,17 +251,18 @@ assert torch.allclose(corrected, torch.tensor([0.1, -0.1, 0.1]))
 # ### Exercise: `AdamW.step`
 #
 # `Optimizer` keeps the parameters in `self.groups`, each a dictionary with `"params"`,
-# `"lr"`, `"betas"`, `"eps"` and `"weight_decay"`, and remembers things in `self.state[p]`. The
-# rate of the moment is `group["lr"] * self.scale`: the schedule, which comes next, sets
-# `scale`.
+# `"lr"`, `"betas"`, `"eps"` and `"weight_decay"`. `self.state` is an ordinary dictionary, empty
+# at first: at a parameter's first step make `self.state[p]` yourself, with `"step"` 0 and two
+# tensors of zeros, `"mean"` and `"square"`. The rate of the moment is `group["lr"] *
+# self.scale`: the schedule, which comes next, sets `scale`.
 
 # %% given="lib.optim.AdamW" only="__init__"
 from lib.optim import AdamW
 
 # %% exercise="lib.optim.AdamW.step"
-# 1. For each group, and each parameter in it that has a gradient: at first, an empty state.
+# 1. For each group, and each parameter in it that has a gradient: at first, make its state.
 # 2. Count the step (t begins at 1). Move both means, without recording gradients (torch.no_grad).
-# 3. Shrink the weight. Then move it by the corrected mean over the corrected root plus eps.
+# 3. In place, shrink the weight, then move it by the corrected mean over (corrected root plus eps).
 from lib.optim import AdamW
 
 # %%
@@ -361,16 +363,17 @@ print("length", length, "→ allowed 1:", [(g / length).tolist() for g in gradie
 # ### Exercise: `clip_gradients`
 #
 # `gathered` makes one whole tensor where several processes each hold a part. On one
-# computer it changes nothing: put it around each sum of squares.
+# computer it changes nothing: put it around each sum of squares. (The check pretends that
+# there are two processes.)
 
 # %% given="lib.optim.gathered"
 from lib.optim import gathered
 
 # %% exercise="lib.optim.clip_gradients"
-# 1. Complain about a max_norm that is not above 0. Parameters without a gradient do not count.
+# 1. A max_norm that is not above 0: ValueError. Parameters without a gradient do not count.
 # 2. The length of all gradients together: the root of the sum of all squares, in float32.
 # 3. If it is above max_norm, multiply every gradient, in place, by max_norm / length.
-# 4. Give back the length as it was.
+# 4. Give back the length as it was: a tensor, not a float, and torch.zeros(()) if there is none.
 from lib.optim import clip_gradients
 
 # %% [markdown]
@@ -404,15 +407,15 @@ from lib.training import next_token_loss
 # ### Exercise: `train_step`
 #
 # Add up the gradients of the sums, divide once, by the number of all tokens; clip; step.
-# And one guard: if the loss or the length of the gradient is no number (*nan*) or
-# infinite, then do not step. Raise a `FloatingPointError`: a model that has once swallowed
-# a nan consists of nothing else.
+# And two guards. If no token counts in any part, there is no mean: raise a `ValueError`. If
+# the loss or the length of the gradient is no number (*nan*) or infinite, do not step. Raise a
+# `FloatingPointError`: a model that has once swallowed a nan consists of nothing else.
 
 # %% exercise="lib.training.train_step"
 # 1. Forget old gradients.
 # 2. Part by part: the loss, backward at once (so that only one part is in memory); add up, count.
-# 3. Divide the gradients of optimizer.params, where there are any, by the number. Clip them.
-# 4. Mean loss or length not finite: raise. Else step. Return both as numbers.
+# 3. Nothing counted: ValueError. Divide what gradients optimizer.params have, clip them.
+# 4. Mean loss or length nan or infinite: raise. Else step. Return both as numbers.
 from lib.training import train_step
 
 # %% [markdown]

@@ -51,6 +51,9 @@ class Case:
     """Arguments must come back unchanged."""
     call: str | None = None
     """How the failing call is written; left out, `name(arguments)`."""
+    aside: bool = False
+    """Asks for something apart from the main matter: who fails here as well has still made the
+    other mistake, and is told of that first."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Exercise:
     """`run` for the timing, as in `Case`; left out, `function(*inputs)`."""
     slowest: float = 10.0
     """A right answer this many times slower than the reference passes, but stays out of `lib`."""
+    quicker: str = ""
+    """What a right answer that is too slow should do instead, in one sentence."""
     mistakes: list[Mistake] = field(default_factory=list)
 
     @property

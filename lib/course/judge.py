@@ -77,7 +77,8 @@ def judge(function: Function, exercise: Exercise, *, timing: bool = True) -> Ver
                 return Verdict(exercise, passed, total, failure=failure)
             slower = _times_slower(function, exercise) if timing else None
             return Verdict(exercise, passed, total, times_slower=slower)
-        number, failure = min(failures, key=lambda f: (KINDS.index(f[1].kind), f[0]))
+        aside = {n for n, case in enumerate(exercise.cases, 1) if case.aside}
+        number, failure = min(failures, key=lambda f: (f[0] in aside, KINDS.index(f[1].kind), f[0]))
         with sealed(exercise), deadline(TIME_LIMIT) as clock:
             again = observe(function, exercise.cases[number - 1], clock)
         note = _note(function, exercise.cases[number - 1], outcomes[number - 1], again)
@@ -85,6 +86,8 @@ def judge(function: Function, exercise: Exercise, *, timing: bool = True) -> Ver
         # Who forgets the device as well has still made the other mistake.
         elsewhere = {number for number, f in failures if f.kind == "device"}
         named = _known_mistake(exercise, outcomes, elsewhere)
+        if named is None and aside:
+            named = _known_mistake(exercise, outcomes, elsewhere | (aside - {number}))
     return Verdict(exercise, passed, total, failure=failure, mistake=named)
 
 

@@ -139,6 +139,7 @@ def _keep(function: Function, entry: Exercise, verdict: Verdict) -> str:
         return (
             f" · right, but {size} than the reference. The rest of this lesson, and lib, use the "
             f"reference until yours is at most {entry.slowest:.0f} × slower"
+            + (f". {entry.quicker}" if entry.quicker else "")
         )
     try:
         unreached = workbook.install(entry.name, workbook.load(entry.name))

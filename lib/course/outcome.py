@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import random
 import traceback
@@ -25,6 +26,8 @@ class Outcome:
 
     value: Any = None
     error: BaseException | None = None
+    came_back: bool = False
+    """The error came from the check, which could not use what the function had returned."""
     gradients: list[torch.Tensor | None] | None = None
     mutated: str | None = None
     printed: str = ""
@@ -99,6 +102,7 @@ def observe(function: Function, case: Case, clock: Clock | None) -> Outcome:
         outcome.stopped_after = clock.seconds
     except BaseException as error:  # a learner's sys.exit() must not end the notebook either
         outcome.error = error
+        outcome.came_back = not _on_the_way(function, error)
     outcome.printed = printed.getvalue()
     if case.keeps_inputs:
         for index, (old, new) in enumerate(zip(before, inputs, strict=True)):
@@ -151,6 +155,13 @@ def _judge_outcome(case: Case, expected: Outcome, outcome: Outcome) -> Differenc
         if isinstance(outcome.error, wanted):
             return None
         return Difference("raised", f"expected a {wanted.__name__}, got {_describe(outcome.error)}")
+    if outcome.error is not None and outcome.came_back:
+        said = str(outcome.error).strip().split("\n")[0]
+        detail = (
+            "it ran to its end, but what it gave back or left behind cannot be used: look at types "
+            f"and shapes ({type(outcome.error).__name__}: {said})"
+        )
+        return Difference("type", detail)
     if outcome.error is not None:
         return Difference("raised", _describe(outcome.error))
     found = difference(expected.value, outcome.value, case.rtol, case.atol)
@@ -177,6 +188,15 @@ def _judge_outcome(case: Case, expected: Outcome, outcome: Outcome) -> Differenc
     return None
 
 
+def _on_the_way(function: Function, error: BaseException) -> bool:
+    """Whether `function` was running when an error was raised, as far as can be told."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None or (isinstance(error, TypeError) and f"{code.co_name}() " in str(error)):
+        return True  # the second: it was called with arguments that it does not take
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(frame.f_code.co_filename == code.co_filename for frame in frames)
+
+
 def _describe(error: BaseException) -> str:
     """The error and the learner's own line it came from."""
     if isinstance(error, RecursionError):
@@ -186,6 +206,8 @@ def _describe(error: BaseException) -> str:
     own = [f for f in own if "site-packages" not in f.filename] or own
     line = f"  (at: {own[-1].line})" if own and own[-1].line else ""
     said = str(error).strip().split("\n")
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], torch.Tensor):
+        said = [f"there is no entry for this tensor of shape {tuple(error.args[0].shape)}"]
     # einops and others begin with what they were doing and end with what was wrong.
     text = said[0] if len(said) == 1 else f"{said[0].strip()} {said[-1].strip()}"
     return f"{type(error).__name__}: {text}{line}" if text else f"{type(error).__name__}{line}"

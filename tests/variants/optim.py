@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from lib.optim import gathered
 from tests.variants import right
 
 STEP = "lib.optim.AdamW.step"
@@ -112,10 +113,10 @@ def with_torch(params, max_norm):
     params = [p for p in params if p.grad is not None]
     if not params:
         return torch.tensor(0.0)
-    norm = torch.linalg.vector_norm(torch.cat([p.grad.float().flatten() for p in params]))
+    norm = gathered(torch.linalg.vector_norm(torch.cat([p.grad.float().flatten() for p in params])))
     if norm > max_norm:
         for p in params:
-            p.grad = (p.grad.float() * (max_norm / norm)).to(p.grad.dtype)
+            p.grad.copy_(p.grad.float() * (max_norm / norm))
     return norm
 
 
@@ -127,7 +128,7 @@ def with_foreach_clip(params, max_norm):
     grads = [p.grad for p in params if p.grad is not None]
     if not grads:
         return torch.zeros(())
-    norms = torch._foreach_norm([g.float() for g in grads])
+    norms = [gathered(n) for n in torch._foreach_norm([g.float() for g in grads])]
     norm = torch.linalg.vector_norm(torch.stack(norms))
     torch._foreach_mul_(grads, min(1.0, max_norm / (norm.item() + 1e-6)))
     return norm
@@ -141,7 +142,7 @@ def with_a_loop(params, max_norm):
     for p in params:
         if p.grad is not None:
             kept.append(p)
-            total += p.grad.double().pow(2).sum().item()
+            total += gathered(p.grad.double()).pow(2).sum().item()
     length = math.sqrt(total)
     if length > max_norm:
         for p in kept:

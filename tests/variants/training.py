@@ -15,11 +15,11 @@ BATCH = "lib.training.next_token_batch"
 @right(BATCH)
 def with_slices(tokens, batch_size, n_context, generator=None, starts=None):
     n_starts = len(tokens) - n_context
-    if n_starts < 1:
-        raise ValueError(f"{len(tokens)} tokens are too few")
-    open_places = (
-        range(n_starts) if starts is None else [s for s in starts.tolist() if s < n_starts]
-    )
+    open_places = range(max(0, n_starts))
+    if starts is not None:
+        open_places = [s for s in starts.tolist() if s < n_starts]
+    if not open_places:
+        raise ValueError(f"{len(tokens)} tokens are too few, or all starts too late")
     inputs, targets = [], []
     for _ in range(batch_size):
         which = torch.randint(0, len(open_places), (1,), generator=generator).item()
@@ -36,6 +36,8 @@ def with_unfold(tokens, batch_size, n_context, generator=None, starts=None):
     windows = tokens.unfold(0, n_context + 1, 1)
     if starts is not None:
         windows = windows[starts[starts < len(windows)]]
+        if windows.numel() == 0:
+            raise ValueError("the starts are too late")
     chance = torch.rand(batch_size, generator=generator, dtype=torch.float64)
     chosen = windows[(chance * windows.shape[0]).long()].long()
     return chosen[:, :n_context], chosen[:, 1:].contiguous()
@@ -69,6 +71,8 @@ def with_torchs_clipping(model, batches, loss, optimizer, max_norm=1.0):
         sums.append(value.detach())
         counts.append(n)
     n_tokens = sum(counts)
+    if not n_tokens:
+        raise ValueError("no token counts")
     for p in optimizer.params:
         if p.grad is not None:
             p.grad = p.grad / n_tokens
@@ -93,6 +97,8 @@ def with_autograd_grad(model, batches, loss, optimizer, max_norm=1.0):
                 mine += new
         total += float(part)
         count += n
+    if count < 1:
+        raise ValueError(f"{len(batches)} parts count nothing")
     for p, gradient in zip(params, sums):
         p.grad = gradient / count
     norm = clip_gradients(params, max_norm).item()
@@ -107,13 +113,15 @@ def counted_first(model, batches, loss, optimizer, max_norm=1.0):
     """Two passes: the first counts, so that every part can be divided by the whole at once."""
     with torch.no_grad():
         count = sum(loss(model, batch)[1] for batch in batches)
+    if count == 0:
+        raise ValueError("the batch counts nothing")
     optimizer.zero_grad()
     mean = 0.0
     for batch in batches:
         share = loss(model, batch)[0] / count
         share.backward()
         mean += share.item()
-    norm = clip_gradients(model.parameters(), max_norm).item()
+    norm = clip_gradients(iter(optimizer.params), max_norm).item()
     if not math.isfinite(mean) or not math.isfinite(norm):
         raise FloatingPointError("the loss or its gradient is not finite")
     optimizer.step()

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from lib.course.bank import Case, Exercise, with_method
 from lib.course.checks.attention import randn
@@ -199,8 +200,8 @@ ADAMW_STEP = Exercise(
     hints=(
         "Write it for one parameter first, with the formulas of the docstring from top to bottom. "
         "Then ask: what must be remembered until the next step, and for whom?",
-        "self.state[p] does not exist at the first step: make it, with zeros as p has them "
-        "(torch.zeros_like). A parameter may have p.grad None: leave it as it is, uncounted. Every "
+        "self.state is an ordinary dictionary, self.state[p] does not exist at the first step: make "
+        "it, with zeros as p has them (torch.zeros_like). A parameter may have p.grad None: leave it as it is, uncounted. Every "
         "setting comes from its own group, the rate is group['lr'] * self.scale.",
         "Change what is remembered in place, mean.mul_(beta1).add_(g, alpha=1 - beta1), and the "
         "parameter under torch.no_grad(): first p.mul_(1 - rate * decay), then subtract rate · m̂ / "
@@ -272,11 +273,6 @@ LEARNING_RATE = Exercise(
             lambda: (100, 100),
             expected=lambda step, n_steps: 0.1,
         ),
-        Case(
-            "all steps are warm-up: the last one",
-            lambda: (5, 6, 0.5, 6, 0.1),
-            expected=lambda *_: 0.5,
-        ),
     ],
     hints=(
         "Draw it: a ramp, then half a wave. At which step does each of the two parts begin, at "
@@ -315,6 +311,67 @@ def clipped_once_through(
     params = with_gradients(grads)
     norm = function(chain(params), max_norm)
     return norm, [p.grad for p in params]
+
+
+def held(
+    function: Callable[..., Tensor], grads: Sequence[Tensor | None], max_norm: float
+) -> list[Tensor | None]:
+    """The tensors that were the gradients before, as they are afterwards."""
+    params = with_gradients(grads)
+    before = [p.grad for p in params]
+    function(params, max_norm)
+    return before
+
+
+class Shard(Tensor):
+    """A part of a tensor, as one of several processes holds it, with the whole kept beside it:
+    whatever is computed, is computed of both. `full_tensor` gives the whole, as torch's DTensor."""
+
+    whole: Tensor
+
+    @staticmethod
+    def of(whole: Tensor, n: int) -> Shard:
+        """The first n rows."""
+        part = whole[:n].clone().as_subclass(Shard)
+        part.whole = whole.clone()
+        return part
+
+    def full_tensor(self) -> Tensor:
+        return self.whole
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The same of the parts and of the wholes."""
+        with torch._C.DisableTorchFunctionSubclass():
+            part = func(*args, **(kwargs or {}))
+            whole = func(*tree_map(whole_of, args), **tree_map(whole_of, kwargs or {}))
+            return joined(part, whole)
+
+
+def whole_of(x: Any) -> Any:
+    return x.whole if isinstance(x, Shard) else x
+
+
+def joined(part: Any, whole: Any) -> Any:
+    if type(part) in (tuple, list):
+        return type(part)(joined(a, b) for a, b in zip(part, whole, strict=True))
+    if isinstance(part, Tensor) and isinstance(whole, Tensor):
+        if not isinstance(part, Shard):
+            part = part.as_subclass(Shard)
+        part.whole = whole
+    return part
+
+
+def clipped_of_several(
+    function: Callable[..., Tensor], grads: Sequence[Tensor], max_norm: float
+) -> Tensor:
+    """The length that one of two processes finds, each of which holds half of every gradient."""
+    params = with_gradients([g[: len(g) // 2] for g in grads])
+    shards = [Shard.of(g, len(g) // 2) for g in grads]
+    for p, shard in zip(params, shards, strict=True):
+        p.grad = shard
+    norm = function(params, max_norm)
+    return norm.as_subclass(Tensor) if isinstance(norm, Shard) else norm
 
 
 def torch_clipped(
@@ -387,11 +444,27 @@ CLIP_GRADIENTS = Exercise(
             rtol=2e-3,
         ),
         clip_case(
-            "3,000 gradients in bfloat16: the length alone",
+            "3,000 numbers in bfloat16: the length alone",
             lambda: ([randn(50, 60, dtype=torch.bfloat16)], 1e9),
             "clip_gradients([p], 1e9)",
             run=lambda function, *inputs: clipped(function, *inputs)[0],
             expected=lambda *inputs: torch_clipped(*inputs)[0],
+        ),
+        Case(
+            "who holds a gradient finds it shortened",
+            lambda: ([randn(2, 3), None, randn(4, seed=1)], 0.5),
+            run=held,
+            expected=lambda *inputs: torch_clipped(*inputs)[1],
+            call="held = [p.grad for p in params]; clip_gradients(params, 0.5); held",
+            aside=True,
+        ),
+        Case(
+            "one of two processes, each of which holds half of every gradient",
+            lambda: ([randn(4, 3), randn(2, seed=1)], 0.5),
+            run=clipped_of_several,
+            expected=lambda *inputs: torch_clipped(*inputs)[0],
+            call="clip_gradients([p, q], 0.5)    # the length",
+            aside=True,
         ),
         clip_case(
             "a length of 0 is allowed: that cannot be meant",
@@ -402,6 +475,7 @@ CLIP_GRADIENTS = Exercise(
             ),
             expected=None,
             raises=ValueError,
+            aside=True,
         ),
     ],
     speed=lambda: ([randn(64, 64, seed=i) for i in range(40)], 1.0),
@@ -411,8 +485,8 @@ CLIP_GRADIENTS = Exercise(
         "and by what must it be multiplied to be as long as is allowed?",
         "The square of its length is the sum of all squares, over all parameters. Collect the "
         "gradients in a list first: `params` may be an iterator, and some p.grad are None.",
-        "norm = torch.stack([g.float().square().sum() for g in gradients]).sum().sqrt(); if it is "
-        "above max_norm, g.mul_(max_norm / norm) for each. Return norm in any case; with no "
-        "gradient at all it is torch.zeros(()).",
+        "norm = torch.stack([gathered(g.float().square().sum()) for g in gradients]).sum().sqrt(); "
+        "if it is above max_norm, g.mul_(max_norm / norm) for each. Return norm in any case; with "
+        "no gradient at all it is torch.zeros(()).",
     ),
 )

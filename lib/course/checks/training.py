@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lib.course.bank import Case, Exercise
 from lib.course.checks.attention import randn
 from lib.course.checks.ngram import came_back, generator
+from lib.course.compare import difference
 from lib.optim import Optimizer
 
 # --- next_token_batch -----------------------------------------------------------------------------
@@ -38,9 +39,21 @@ def places(x: Tensor, tokens: Tensor) -> Tensor:
     return torch.tensor(found).view(x.shape).to(x.dtype)
 
 
+def are_rows(answer: Any, b: int, t: int) -> bool:
+    """Whether an answer is two tensors (b t): only then can it be looked at further."""
+    return (
+        isinstance(answer, tuple | list)
+        and len(answer) == 2
+        and all(isinstance(x, Tensor) and tuple(x.shape) == (b, t) for x in answer)
+    )
+
+
 def stretches(function: Draw, tokens: Tensor, b: int, t: int) -> tuple[Tensor, Tensor]:
     """Where inputs and targets stand in the text, counted from the first token of each row."""
-    inputs, targets = function(tokens, b, t, generator())
+    answer = function(tokens, b, t, generator())
+    if not are_rows(answer, b, t):
+        return answer  # the comparison says what is wrong with it
+    inputs, targets = answer
     first = places(inputs, tokens)[:, :1]
     return places(inputs, tokens) - first, places(targets, tokens) - first
 
@@ -50,8 +63,10 @@ def right_stretches(tokens: Tensor, b: int, t: int) -> tuple[Tensor, Tensor]:
 
 
 def first_places(function: Draw, tokens: Tensor, b: int, t: int, source: Any) -> Tensor:
-    inputs, _ = function(tokens, b, t, source)
-    return places(inputs[:, :1], tokens)[:, 0].long()
+    answer = function(tokens, b, t, source)
+    if not are_rows(answer, b, t):
+        return torch.full((b,), len(tokens) - 1)
+    return places(answer[0][:, :1], tokens)[:, 0].long()
 
 
 def shares_of_starts(function: Draw, tokens: Tensor, b: int, t: int) -> Tensor:
@@ -71,29 +86,63 @@ def shares_of_pairs(function: Draw, tokens: Tensor, n_calls: int, t: int) -> Ten
     counts = dict.fromkeys(product(range(n), repeat=2), 0)
     for _ in range(n_calls):
         a, b = first_places(function, tokens, 2, t, source).tolist()
-        counts[a, b] = counts.get((a, b), 0) + 1
+        if (a, b) in counts:
+            counts[a, b] += 1
     return torch.tensor(list(counts.values())).view(n, n) / n_calls
 
 
 def shares_of_given(function: Draw, tokens: Tensor, b: int, t: int, starts: Tensor) -> Tensor:
     """How often a row starts at each place of the text, if only some are open."""
-    inputs, targets = function(tokens, b, t, generator(), starts)
+    answer = function(tokens, b, t, generator(), starts)
+    if not are_rows(answer, b, t):
+        return torch.zeros(len(tokens))
+    inputs, targets = answer
     rows = places(torch.cat([inputs, targets[:, -1:]], dim=1), tokens)
     whole = (rows - rows[:, :1] == torch.arange(t + 1)).all(dim=1)  # else it counts for nothing
     return rows[whole, 0].long().clamp(min=0).bincount(minlength=len(tokens)).float() / b
 
 
-def draw_again(function: Draw, tokens: Tensor, b: int, t: int) -> tuple[bool, bool, bool, bool]:
+SEEDS = {
+    "seed 7 twice": "the same",
+    "seeds 7 and 8": "different",
+    "torch.manual_seed(3) twice, no generator": "the same",
+    "seed 7 twice, with starts": "the same",
+}
+
+
+def draw_again(function: Draw, tokens: Tensor, b: int, t: int) -> dict[str, str]:
     """The same seed twice, another seed, no generator but torch's own seed twice, with starts."""
-    first, second, other = (function(tokens, b, t, generator(s))[0] for s in (7, 7, 8))
-    own = []
-    for _ in range(2):
+
+    def own() -> tuple[Tensor, Tensor]:
         torch.manual_seed(3)
-        own.append(function(tokens, b, t)[0])
-    starts = torch.arange(len(tokens))
-    given = [function(tokens, b, t, generator(7), starts)[0] for _ in range(2)]
-    same, apart = first.equal(second), first.equal(other)
-    return same, apart, own[0].equal(own[1]), given[0].equal(given[1])
+        return function(tokens, b, t)
+
+    def seeded(seed: int, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return function(tokens, b, t, generator(seed), starts)
+
+    every = torch.arange(len(tokens))
+    pairs = [
+        (seeded(7), seeded(7)),
+        (seeded(7), seeded(8)),
+        (own(), own()),
+        (seeded(7, every), seeded(7, every)),
+    ]
+    same = [difference(list(x), list(y), 0.0, 0.0) is None for x, y in pairs]
+    return dict(zip(SEEDS, ("the same" if s else "different" for s in same), strict=True))
+
+
+def given_case(late: int) -> Case:
+    """Four starts are given; the last of them is too late."""
+    return Case(
+        f"stretches of 4 begin at 0, 3 or 7 of 12 tokens; {late} is too late",
+        lambda: (distinct(12), 6000, 4, torch.tensor([0, 3, 7, late])),
+        run=shares_of_given,
+        expected=lambda *_: torch.tensor([1.0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]) / 3,
+        call=f"next_token_batch(tokens, 6000, 4, generator, starts=torch.tensor([0, 3, 7, {late}]))"
+        "    # share of rows by their start",
+        rtol=0.0,
+        atol=0.035,  # 6,000 draws: five times √(1/3 · 2/3 / 6,000) is .030
+    )
 
 
 NEXT_TOKEN_BATCH = Exercise(
@@ -143,38 +192,40 @@ NEXT_TOKEN_BATCH = Exercise(
             rtol=0.0,
             atol=0.05,  # five times √(1/9 · 8/9 / 1,000) is .0497
         ),
+        given_case(9),
+        given_case(8),
         Case(
-            "stretches of 4 begin at 0, 3 or 7 of 12 tokens; 9 is too late",
-            lambda: (distinct(12), 6000, 4, torch.tensor([0, 3, 7, 9])),
-            run=shares_of_given,
-            expected=lambda *_: torch.tensor([1.0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]) / 3,
-            call="next_token_batch(tokens, 6000, 4, generator, starts=torch.tensor([0, 3, 7, 9]))    "
-            "# share of rows by their start",
-            rtol=0.0,
-            atol=0.035,  # 6,000 draws: five times √(1/3 · 2/3 / 6,000) is .030
+            "stretches of 4 in 12 tokens, and 8 and 9 are the only starts: both are too late",
+            lambda: (distinct(12), 2, 4, generator(), torch.tensor([8, 9])),
+            run=came_back,
+            raises=ValueError,
+            call="next_token_batch(tokens, 2, 4, generator, starts=torch.tensor([8, 9]))",
+            aside=True,
         ),
         Case(
             "the same seed twice, another seed, torch's own seed twice, with starts twice",
             lambda: (distinct(500), 8, 5),
             run=draw_again,
-            expected=lambda *_: (True, False, True, True),
-            call="next_token_batch(tokens, 8, 5, generator)    "
-            "# seeds 7 and 7 alike? 7 and 8? torch's own alike? with starts alike?",
+            expected=lambda *_: SEEDS,
+            call="next_token_batch(tokens, 8, 5, generator)    # two calls each time",
         ),
         Case(
             "5 tokens have no stretch of 5 with one more behind it",
             lambda: (distinct(5), 2, 5, generator()),
             run=came_back,
             raises=ValueError,
+            aside=True,
         ),
     ],
     speed=lambda: (torch.arange(200_000, dtype=torch.int32), 32, 256, generator()),
+    quicker="Draw numbers with torch.randint; a list of all places, in Python, takes its time",
     hints=(
         "A stretch of n_context inputs and the targets behind them are n_context + 1 tokens in a "
         "row. In a text of 6 tokens, where can such a stretch of 5 + 1 begin? In one of 7?",
         "torch.randint(n, (batch_size,), generator=generator) draws numbers from 0 to n − 1. There "
-        "are len(tokens) − n_context places to begin at; if starts are given, draw which of those "
-        "below it. Inputs are all but the last token of a stretch, targets all but the first.",
+        "are len(tokens) − n_context places to begin at; if starts are given, keep those below that "
+        "number, and draw among them: numbers from 0 to how many are left. Inputs are all but the "
+        "last token of a stretch, targets all but the first.",
         "chosen[:, None] + torch.arange(n_context + 1) is a table of places, one row a stretch; "
         "tokens[table].long() are their tokens. Then [:, :-1] and [:, 1:].",
     ),
@@ -339,12 +390,66 @@ def stopped(step: Step, batches: Sequence[Part], loss: Any) -> tuple[str, str]:
 
 def rootless(step: Step, batches: Sequence[Part]) -> tuple[str, str]:
     """As `broken`, with a root of 0 in the loss: a finite loss, and a gradient that is nan."""
+    return stopped(step, batches, with_more(lambda p: (0 * p).sum().sqrt()))
+
+
+def steep(step: Step, batches: Sequence[Part]) -> tuple[str, str]:
+    """As `rootless`, but the gradient is infinite."""
+    return stopped(step, batches, with_more(lambda p: (p - p.detach()).sqrt().sum()))
+
+
+def endless(step: Step, batches: Sequence[Part]) -> tuple[str, str]:
+    """The loss is infinite, its gradient is not."""
+    return stopped(step, batches, with_more(lambda p: torch.tensor(torch.inf)))
+
+
+def with_more(more: Callable[[Tensor], Tensor]) -> Any:
+    """A loss with something added that depends on the first weights."""
 
     def loss(model: nn.Module, part: Part) -> tuple[Tensor, int]:
         total, n = SquaredError()(model, part)
-        return total + (0 * next(iter(model.parameters()))).sum().sqrt(), n
+        return total + more(next(iter(model.parameters()))), n
 
-    return stopped(step, batches, loss)
+    return loss
+
+
+class Scaled:
+    """A loss with a parameter of its own, which the model does not have."""
+
+    def __init__(self) -> None:
+        self.scale = nn.Parameter(torch.tensor(1.5))
+
+    def __call__(self, model: nn.Module, part: Part) -> tuple[Tensor, int]:
+        total, n = SquaredError()(model, part)
+        return total * self.scale, n
+
+
+def others_move(step: Step, batches: Sequence[Part], max_norm: float) -> Any:
+    """The optimizer moves the model's first layer, and a parameter that is not the model's."""
+    model, loss = Small(), Scaled()
+    optimizer = Descent([{"params": [*model.first.parameters(), loss.scale]}])
+    for p in [*model.parameters(), loss.scale]:
+        p.grad = torch.full_like(p, 3.0)
+    answer = step(model, batches, loss, optimizer, max_norm)
+    return answer, [*values(model)[:4], loss.scale.detach()]
+
+
+def large_others_move(batches: Sequence[Part], max_norm: float) -> Any:
+    model, scale = Small(), nn.Parameter(torch.tensor(1.5))
+    x, y, counts = (torch.cat(tensors) for tensors in zip(*batches, strict=True))
+    params = [*model.first.parameters(), scale]
+    mean = scale * (model(x[counts]) - y[counts]).square().sum(dim=1).mean()
+    for p, gradient in zip(params, torch.autograd.grad(mean, params), strict=True):
+        p.grad = gradient
+    norm = torch.nn.utils.clip_grad_norm_(params, max_norm)
+    torch.optim.SGD(params, lr=0.5).step()
+    return (mean.item(), norm.item()), [*values(model)[:4], scale.detach()]
+
+
+def of_nothing(step: Step, batches: Sequence[Part]) -> str:
+    model = Small()
+    step(model, batches, SquaredError(), Descent([{"params": list(model.parameters())}]))
+    return "an answer"
 
 
 def step_case(title: str, make: Callable[[], Sequence[Any]], call: str) -> Case:
@@ -426,6 +531,40 @@ TRAIN_STEP = Exercise(
             expected=lambda *_: ("FloatingPointError", "the model was not moved"),
             call="train_step(model, [a, b], loss, optimizer)",
         ),
+        Case(
+            "a finite loss with an infinite gradient: the slope of a root at 0",
+            lambda: (parts(2, 6),),
+            run=steep,
+            expected=lambda *_: ("FloatingPointError", "the model was not moved"),
+            call="train_step(model, [a, b], loss, optimizer)",
+            aside=True,
+        ),
+        Case(
+            "an infinite loss with a finite gradient",
+            lambda: (parts(2, 6),),
+            run=endless,
+            expected=lambda *_: ("FloatingPointError", "the model was not moved"),
+            call="train_step(model, [a, b], loss, optimizer)",
+            aside=True,
+        ),
+        Case(
+            "the optimizer has half of the model's parameters, and one that is not the model's",
+            lambda: (parts(2, 5), 0.3),
+            run=others_move,
+            expected=large_others_move,
+            call="train_step(model, [a, b], loss, optimizer, 0.3)    # (loss, length), parameters",
+            rtol=1e-5,
+            atol=1e-6,
+            aside=True,
+        ),
+        Case(
+            "nothing in any part counts",
+            lambda: (parts(0, 0),),
+            run=of_nothing,
+            raises=ValueError,
+            call="train_step(model, [a, b], loss, optimizer)",
+            aside=True,
+        ),
     ],
     speed=lambda: (
         nn.Sequential(*(nn.Linear(3, 3) for _ in range(20)), nn.Linear(3, 2)),
@@ -439,8 +578,9 @@ TRAIN_STEP = Exercise(
         "large batch they make up? And its gradient, if you have those of S₁ and S₂?",
         "backward() adds to p.grad. So empty it once, go backward from each part's plain sum, and "
         "divide all gradients by the number of all tokens once, after the last part.",
-        "zero_grad; for each part: loss, backward, add up part.item() and n; divide every p.grad "
-        "by the count; clip_gradients; raise FloatingPointError if the mean or the length is not "
-        "math.isfinite; only then optimizer.step().",
+        "zero_grad; for each part: loss, backward, add up part.item() and n; ValueError if the "
+        "count is 0; divide every p.grad of optimizer.params that is not None by the count; "
+        "clip_gradients; raise FloatingPointError if the mean or the length is not math.isfinite; "
+        "only then optimizer.step().",
     ),
 )

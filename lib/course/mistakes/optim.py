@@ -6,6 +6,7 @@ import torch
 
 import lib.course.checks.optim  # the exercises must be known first
 from lib.course.bank import mistake
+from lib.optim import gathered
 
 # --- AdamW.step -----------------------------------------------------------------------------------
 
@@ -14,8 +15,11 @@ STEP = "lib.optim.AdamW.step"
 
 def _step(self, *, l2=False, corrected=True, eps="outside", first=1, decay="before", swapped=False,
           scheduled=True, share=None, without=False, weighted=True, one_group=False, sign=-1,
-          remember=True, counter=None, square="squares"):  # fmt: skip
+          remember=True, counter=None, square="squares", complement=False, hats=False,
+          rebound=False, count=None):  # fmt: skip
     """The right step, with one thing wrong."""
+    if count is not None:
+        self.n_steps = getattr(self, "n_steps", 0) + 1
     for group in self.groups:
         settings = self.groups[0] if one_group else group
         rate = settings["lr"] * (self.scale if scheduled else 1.0)
@@ -35,15 +39,24 @@ def _step(self, *, l2=False, corrected=True, eps="outside", first=1, decay="befo
             state = self.state[key]
             if counter is not None:
                 state["step"] = self.state[counter] = self.state.get(counter, 0) + 1
+            elif count is not None:
+                state["step"] = self.n_steps
             else:
                 state["step"] += 1
             t = state["step"] - 1 + first
+            if count == "kept apart":
+                del state["step"]
             if l2:
                 g = g + wd * p.detach()
             mean, sq = state["mean"], state["square"]
-            mean.mul_(beta1).add_(g, alpha=(1 - beta1) if weighted else 1.0)
+            kept1, kept2 = (1 - beta1, 1 - beta2) if complement else (beta1, beta2)
+            mean.mul_(kept1).add_(g, alpha=(1 - kept1) if weighted else 1.0)
             inner = g.square() if square == "squares" else mean.square()
-            sq.mul_(beta2).add_(inner, alpha=(1 - beta2) if weighted else 1.0)
+            sq.mul_(kept2).add_(inner, alpha=(1 - kept2) if weighted else 1.0)
+            if hats:
+                mean.div_(1 - beta1**t)
+                sq.div_(1 - beta2**t)
+                corrected = False
             m = mean / torch.tensor(1 - beta1**t, dtype=p.dtype) if corrected else mean
             correction = torch.tensor(1 - beta2**t, dtype=p.dtype) if corrected else 1.0
             v = sq / correction
@@ -60,6 +73,8 @@ def _step(self, *, l2=False, corrected=True, eps="outside", first=1, decay="befo
             shrink = {"unscaled": wd, "peak": settings["lr"] * wd, "none": 0.0}.get(
                 decay, rate * wd
             )
+            if rebound:
+                p = p.detach().clone()
             with torch.no_grad():
                 if not l2 and decay != "after":
                     p.mul_(1 - shrink)
@@ -228,6 +243,107 @@ def nothing_remembered(self):
     _step(self, remember=False)
 
 
+@mistake(
+    STEP,
+    "self.state is an ordinary dictionary, and has no entry for a parameter at its first step: make "
+    "one there, with step 0 and two tensors of zeros. (torch's own optimizers make theirs unasked.)",
+)
+def no_entry_made(self):
+    for group in self.groups:
+        for p in group["params"]:
+            if p.grad is not None:
+                self.state[p]["step"] += 1
+
+
+@mistake(
+    STEP,
+    "The parameter has not moved. p = p − … makes a new tensor and calls it p too; change the one "
+    "that is there, in place: p.mul_, p.sub_, p -= ….",
+)
+def rebound(self):
+    _step(self, rebound=True)
+
+
+@mistake(
+    STEP,
+    "The means are remembered after their correction, and corrected again at the next step: the hats "
+    "are for this step's move, what is remembered goes without.",
+)
+def hats_remembered(self):
+    _step(self, hats=True)
+
+
+@mistake(
+    STEP,
+    "One count for all parameters, which grows at every step of the optimizer: a parameter without a "
+    "gradient at some steps should not count those. Each has its own, self.state[p]['step'].",
+)
+def one_count_of_steps(self):
+    _step(self, count="for all")
+
+
+@mistake(
+    STEP,
+    "The steps are counted on the optimizer, for all parameters at once: each needs a count of its "
+    "own, kept as self.state[p]['step'].",
+)
+def one_count_kept_apart(self):
+    _step(self, count="kept apart")
+
+
+@mistake(
+    STEP,
+    "β and 1 − β are swapped: the larger share, β, is what is kept of the mean, and the gradient comes "
+    "in with 1 − β.",
+)
+def complement(self):
+    _step(self, complement=True)
+
+
+@mistake(
+    STEP,
+    "The weights are moved while torch records what is done to them, which it forbids in place: put "
+    "the move under torch.no_grad().",
+)
+def recorded(self):
+    for group in self.groups:
+        for p in group["params"]:
+            if p.grad is not None:
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+
+
+@mistake(
+    STEP,
+    "A parameter may have no gradient, p.grad is None: pass it over, before anything is counted.",
+)
+def none_times_beta(self):
+    _none(self, lambda mean, g: mean * 0.9 + (1 - 0.9) * g)
+
+
+@mistake(
+    STEP,
+    "A parameter may have no gradient, p.grad is None, and None is no tensor that could be added: pass "
+    "it over, before anything is counted.",
+)
+def none_added(self):
+    _none(self, lambda mean, g: mean.add_(g, alpha=1 - 0.9))
+
+
+@mistake(
+    STEP,
+    "A parameter may have no gradient, p.grad is None, and has no methods of a tensor: pass it over, "
+    "before anything is counted.",
+)
+def none_detached(self):
+    _none(self, lambda mean, g: g.detach())
+
+
+def _none(self, use):
+    if any(p.grad is None for p in self.params):
+        use(torch.zeros(2), None)
+    _step(self)
+
+
 # --- learning_rate --------------------------------------------------------------------------------
 
 RATE = "lib.optim.learning_rate"
@@ -368,7 +484,12 @@ def _refuse(max_norm):
 
 
 def _length(gradients):
-    return torch.stack([torch.zeros(())] + [g.float().square().sum() for g in gradients]).sum()
+    squares = [gathered(g.float().square().sum()) for g in gradients]
+    return torch.stack([torch.zeros(()), *squares]).sum()
+
+
+def _norms(gradients):
+    return [torch.zeros(()), *(gathered(g.float().norm()) for g in gradients)]
 
 
 def _clip(params, max_norm, *, norm=None, factor=None, only_longer=True):
@@ -378,7 +499,7 @@ def _clip(params, max_norm, *, norm=None, factor=None, only_longer=True):
     if length > max_norm or not only_longer:
         share = max_norm / (length + 1e-6) if factor is None else factor(length)
         for g in gradients:
-            g.mul_(share.to(g.dtype))
+            g.mul_(share)
     return length
 
 
@@ -439,9 +560,7 @@ def no_root_of_the_sum(params, max_norm):
     "up like the sides of a right triangle.",
 )
 def lengths_added(params, max_norm):
-    return _clip(
-        params, max_norm, norm=lambda gs: sum((g.float().norm() for g in gs), torch.zeros(()))
-    )
+    return _clip(params, max_norm, norm=lambda gs: sum(_norms(gs)))
 
 
 @mistake(CLIP, "The longest gradient alone decides: the length is that of all together.")
@@ -449,7 +568,7 @@ def longest_alone(params, max_norm):
     return _clip(
         params,
         max_norm,
-        norm=lambda gs: torch.stack([torch.zeros(()), *(g.float().norm() for g in gs)]).max(),
+        norm=lambda gs: torch.stack(_norms(gs)).max(),
     )
 
 
@@ -459,7 +578,7 @@ def longest_alone(params, max_norm):
 )
 def mean_of_squares(params, max_norm):
     def rms(gradients):
-        n = sum(g.numel() for g in gradients)
+        n = sum(gathered(g).numel() for g in gradients)
         return (_length(gradients) / max(1, n)).sqrt()
 
     return _clip(params, max_norm, norm=rms)
@@ -468,7 +587,9 @@ def mean_of_squares(params, max_norm):
 @mistake(CLIP, "The size of the numbers is added up without squares: that is the 1-norm.")
 def sum_of_sizes(params, max_norm):
     return _clip(
-        params, max_norm, norm=lambda gs: sum((g.float().abs().sum() for g in gs), torch.zeros(()))
+        params,
+        max_norm,
+        norm=lambda gs: sum((gathered(g.float().abs().sum()) for g in gs), torch.zeros(())),
     )
 
 
@@ -540,12 +661,141 @@ def walked_through_twice(params, max_norm):
 
 @mistake(
     CLIP,
-    "The squares are summed in half precision: in float16 they are infinite above 255² = 65,025, in "
-    "bfloat16 only three digits of the sum are left. Take g.float() first.",
+    "The squares are summed in half precision: float16 ends at 65,504, so that any number above 255 "
+    "has an infinite square, and in bfloat16 three digits of the sum are left. Take g.float() first.",
 )
 def in_half_precision(params, max_norm):
     def low(gradients):
-        sums = [torch.zeros(()), *(g.square().sum() for g in gradients)]
+        sums = [torch.zeros(()), *(gathered(g.square().sum()) for g in gradients)]
         return torch.stack([s.float() for s in sums]).sum().sqrt()
 
     return _clip(params, max_norm, norm=low)
+
+
+@mistake(
+    CLIP,
+    "Half precision goes in and half precision comes out: float16 ends at 65,504, so that any number "
+    "above 255 has an infinite square. Take g.float() before squaring.",
+)
+def in_half_precision_throughout(params, max_norm):
+    def low(gradients):
+        return torch.as_tensor(sum(gathered(g.square().sum()) for g in gradients)).sqrt()
+
+    return _clip(params, max_norm, norm=lambda gs: low(gs) if gs else torch.zeros(()))
+
+
+@mistake(
+    CLIP,
+    "The length is in half precision, as the gradients are, with three digits: take g.float() of each "
+    "before you measure.",
+)
+def as_one_in_half_precision(params, max_norm):
+    def low(gradients):
+        return gathered(torch.cat([g.flatten() for g in gradients]).norm())
+
+    return _clip(params, max_norm, norm=lambda gs: low(gs) if gs else torch.zeros(()))
+
+
+@mistake(
+    CLIP,
+    "Short gradients are made longer, and gradients of 0 become nan, as max_norm / 0 is infinite: only "
+    "what is longer than max_norm should change.",
+)
+def lengthened_without_eps(params, max_norm):
+    return _clip(params, max_norm, only_longer=False, factor=lambda norm: max_norm / norm)
+
+
+@mistake(
+    CLIP,
+    "The gradients are shortened as they should be, but the length returned is its square: take the "
+    "root of what you return too.",
+)
+def returns_the_square(params, max_norm):
+    return _clip(params, max_norm).square()
+
+
+@mistake(
+    CLIP, "The length of the weights is measured: it should be that of their gradients, p.grad."
+)
+def of_the_weights(params, max_norm):
+    _refuse(max_norm)
+    params = [p for p in params if p.grad is not None]
+    norm = _length([p.detach() for p in params]).sqrt()
+    for p in params:
+        if norm > max_norm:
+            p.grad.mul_(max_norm / norm)
+    return norm
+
+
+@mistake(
+    CLIP,
+    "p.grad = p.grad * … puts a new tensor in the place of the gradient. Others may hold the one that "
+    "was there: change it in place, p.grad.mul_(…).",
+)
+def replaced(params, max_norm):
+    _refuse(max_norm)
+    params = [p for p in params if p.grad is not None]
+    norm = _length([p.grad for p in params]).sqrt()
+    if norm > max_norm:
+        for p in params:
+            p.grad = p.grad * (max_norm / norm).to(p.grad.dtype)
+    return norm
+
+
+@mistake(
+    CLIP,
+    "Where several processes hold a part of each gradient, everyone measures its own part only, and "
+    "shortens by a factor of its own: put gathered(…) around each sum of squares.",
+)
+def not_gathered(params, max_norm):
+    def own(gradients):
+        squares = [torch.zeros(()), *(g.float().square().sum() for g in gradients)]
+        return torch.stack(squares).sum().sqrt()
+
+    return _clip(params, max_norm, norm=own)
+
+
+@mistake(
+    CLIP,
+    "Over no gradients sum() is the plain number 0, which has no root of its own: return "
+    "torch.zeros(()) if there are none.",
+)
+def sum_of_nothing(params, max_norm):
+    return _clip(
+        params,
+        max_norm,
+        norm=lambda gs: sum(gathered(g.float().square().sum()) for g in gs).sqrt(),
+    )
+
+
+@mistake(
+    CLIP,
+    "torch.stack wants at least one tensor: return torch.zeros(()) if there are no gradients.",
+)
+def stack_of_nothing(params, max_norm):
+    return _clip(
+        params,
+        max_norm,
+        norm=lambda gs: torch.stack([gathered(g.float().square().sum()) for g in gs]).sum().sqrt(),
+    )
+
+
+@mistake(
+    CLIP,
+    "torch.cat wants at least one tensor: return torch.zeros(()) if there are no gradients.",
+)
+def cat_of_nothing(params, max_norm):
+    return _clip(
+        params,
+        max_norm,
+        norm=lambda gs: gathered(torch.cat([g.float().flatten() for g in gs]).norm()),
+    )
+
+
+@mistake(
+    CLIP, "A max_norm of 0 is let through, and all gradients become 0: refuse what is not above 0."
+)
+def zero_allowed(params, max_norm):
+    if max_norm < 0:
+        raise ValueError("max_norm")
+    return _clip(params, max_norm or 1.0)

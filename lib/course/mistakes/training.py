@@ -1,6 +1,7 @@
 """Classic mistakes on the floor `lib.training`."""
 
 import math
+import random
 
 import torch
 
@@ -17,7 +18,12 @@ def _starts(tokens, batch_size, n_context, generator, starts, more=0):
     n = len(tokens) - n_context + more
     if starts is None:
         return torch.randint(n, (batch_size,), generator=generator)
-    starts = starts[starts < n]
+    return _drawn(starts[starts < n], batch_size, generator)
+
+
+def _drawn(starts, batch_size, generator):
+    if len(starts) == 0:
+        raise ValueError("all starts are too late")
     return starts[torch.randint(len(starts), (batch_size,), generator=generator)]
 
 
@@ -213,8 +219,142 @@ def late_starts_kept(tokens, batch_size, n_context, generator=None, starts=None)
     if starts is None:
         starts = _starts(tokens, batch_size, n_context, generator, None)
     else:
-        starts = starts[torch.randint(len(starts), (batch_size,), generator=generator)]
+        starts = _drawn(starts, batch_size, generator)
     return _batch(tokens, starts, n_context)
+
+
+@mistake(
+    BATCH,
+    "Of the starts that are given, one too late is kept: a stretch that begins at len(tokens) − "
+    "n_context has no last target. Keep those that are smaller.",
+)
+def late_start_kept(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    more = 0 if starts is None else 1
+    starts = _starts(tokens, batch_size, n_context, generator, starts, more=more)
+    return _batch(tokens, starts, n_context)
+
+
+@mistake(
+    BATCH,
+    "Without `starts`, one place too many is drawn from, and the last target of a stretch there falls "
+    "behind the end: randint(len(tokens) − n_context) leaves its upper end out already.",
+)
+def past_the_end_without_starts(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    more = 1 if starts is None else 0
+    starts = _starts(tokens, batch_size, n_context, generator, starts, more=more)
+    return _batch(tokens, starts, n_context)
+
+
+@mistake(
+    BATCH,
+    "Of the starts that are given, the last that is early enough is never drawn: all below "
+    "len(tokens) − n_context will do.",
+)
+def last_given_start_never(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    less = 0 if starts is None else 1
+    starts = _starts(tokens, batch_size, n_context, generator, starts, more=-less)
+    return _batch(tokens, starts, n_context)
+
+
+@mistake(
+    BATCH,
+    "Starts that are too late are moved to the last place that will do: they should be passed over. "
+    "A stretch from there begins where no start was given.",
+)
+def late_starts_moved(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    if starts is not None:
+        starts = starts.clamp(max=len(tokens) - n_context - 1)
+    return _batch(tokens, _starts(tokens, batch_size, n_context, generator, starts), n_context)
+
+
+@mistake(
+    BATCH,
+    "If all starts that are given are too late there is nothing to draw from: say so with a "
+    "ValueError.",
+)
+def no_start_left(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    if starts is not None:
+        starts = starts[starts < len(tokens) - n_context]
+        starts = starts[torch.randint(len(starts), (batch_size,), generator=generator)]
+        return _batch(tokens, starts, n_context)
+    return _batch(tokens, _starts(tokens, batch_size, n_context, generator, None), n_context)
+
+
+@mistake(
+    BATCH,
+    "No place is drawn twice, as if dealt from a pack of cards. Stretches are drawn independently, "
+    "one may come twice, and a batch may have more rows than there are places.",
+)
+def never_twice(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    places = torch.arange(len(tokens) - n_context)
+    if starts is not None:
+        places = starts[starts < len(places)]
+        if len(places) == 0:
+            raise ValueError("all starts are too late")
+    chosen = places[torch.randperm(len(places), generator=generator)[:batch_size]]
+    return _batch(tokens, chosen, n_context)
+
+
+@mistake(
+    BATCH,
+    "The places do not come from the generator, nor from torch at all: Python and numpy have a chance "
+    "of their own. Draw with torch.randint(…, generator=generator).",
+)
+def chance_of_its_own(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    places = range(len(tokens) - n_context)
+    if starts is not None:
+        places = [s for s in starts.tolist() if s in places]
+        if not places:
+            raise ValueError("all starts are too late")
+    chosen = torch.tensor(random.choices(places, k=batch_size))
+    return _batch(tokens, chosen, n_context)
+
+
+@mistake(
+    BATCH,
+    "A text that is too short for a single stretch is not refused: with fewer than n_context + 1 "
+    "tokens raise a ValueError, before anything is drawn.",
+)
+def too_short_unchecked(tokens, batch_size, n_context, generator=None, starts=None):
+    n = len(tokens) - n_context
+    if starts is None:
+        chosen = torch.randint(n, (batch_size,), generator=generator)
+    else:
+        chosen = _drawn(starts[starts < n], batch_size, generator)
+    return _batch(tokens, chosen, n_context)
+
+
+@mistake(
+    BATCH,
+    "There is no chance in it: the places are taken in turn, and every batch is the same. Draw them, "
+    "with torch.randint.",
+)
+def in_turn(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    places = torch.arange(len(tokens) - n_context)
+    if starts is not None:
+        places = starts[starts < len(places)]
+        if len(places) == 0:
+            raise ValueError("all starts are too late")
+    return _batch(tokens, places[torch.arange(batch_size) % len(places)], n_context)
+
+
+@mistake(
+    BATCH,
+    "Inputs and targets come in one table of n_context + 1 columns: give back two, all columns but "
+    "the last, and all but the first.",
+)
+def one_table(tokens, batch_size, n_context, generator=None, starts=None):
+    _enough(tokens, n_context)
+    starts = _starts(tokens, batch_size, n_context, generator, starts)
+    return _rows(tokens, starts, n_context + 1).long()
 
 
 @mistake(
@@ -233,15 +373,20 @@ STEP = "lib.training.train_step"
 
 
 def _step(model, batches, loss, optimizer, max_norm, *, zero="first", each=None, divide="count",
-          clip="after", step="last", answer="mean", norm_of="before", check="before"):  # fmt: skip
+          clip="after", step="last", answer="mean", norm_of="before", check="before",
+          params=None, clipped=None, divided=None, empty=True):  # fmt: skip
     """The right step, with one thing wrong."""
 
-    def refuse(value):
-        if not math.isfinite(value):
+    def refuse(value, bad=lambda x: not math.isfinite(x)):
+        if bad(value):
             raise FloatingPointError("not finite")
 
+    params = optimizer.params if params is None else list(params)
+    clipped = params if clipped is None else clipped
     if zero == "first":
         optimizer.zero_grad()
+    if zero == "model":
+        model.zero_grad()
     total, count, means, norm, last, n = 0.0, 0, 0.0, torch.zeros(()), 0.0, 1
     for batch in batches:
         if zero == "each":
@@ -249,24 +394,40 @@ def _step(model, batches, loss, optimizer, max_norm, *, zero="first", each=None,
         part, n = loss(model, batch)
         (each(part, n, len(batches)) if each else part).backward()
         last = part.item()
-        total, count, means = total + last, count + n, means + last / n / len(batches)
+        total, count, means = total + last, count + n, means + last / max(1, n) / len(batches)
+        if divide == "each":
+            for p in params:
+                if p.grad is not None:
+                    p.grad.div_(count)
         if clip == "each":
-            norm = clip_gradients(optimizer.params, max_norm)
+            norm = clip_gradients(clipped, max_norm)
         if step == "each":
             refuse(last)
             optimizer.step()
+    if empty and count == 0:
+        raise ValueError("nothing counts")
     if clip == "first":
-        norm = clip_gradients(optimizer.params, max_norm)
-    by = {"count": count, "nothing": 1, "parts": len(batches), "last": n}[divide]
-    for p in optimizer.params:
-        if p.grad is not None:
+        norm = clip_gradients(clipped, max_norm)
+    by = {"count": count, "parts": len(batches), "last": n}.get(divide, 1)
+    for p in params:
+        if divided is not None:
+            divided(p, by)
+        elif p.grad is not None:
             p.grad.div_(by)
     if step == "before clip":
         optimizer.step()
     if clip == "after":
-        norm = clip_gradients(optimizer.params, max_norm)
+        norm = clip_gradients(clipped, max_norm)
     if check == "before":
         refuse(total / count)
+        refuse(norm.item())
+    if check in ("nan", "nan in the gradient", "nan in the loss", "nan in the loss alone"):
+        refuse(total / count, math.isnan)
+    if check in ("nan", "nan in the gradient"):
+        refuse(norm.item(), math.isnan)
+    if check == "nan in the gradient":
+        refuse(total / count)
+    if check == "nan in the loss":
         refuse(norm.item())
     if check == "loss alone":
         refuse(total / count)
@@ -483,6 +644,8 @@ def gradient_not_checked(model, batches, loss, optimizer, max_norm=1.0):
 def backward_at_the_end(model, batches, loss, optimizer, max_norm=1.0):
     optimizer.zero_grad()
     found = [loss(model, batch) for batch in batches]
+    if sum(n for _, n in found) == 0:
+        raise ValueError("nothing counts")
     mean = sum(part for part, _ in found) / sum(n for _, n in found)
     mean.backward()
     norm = clip_gradients(optimizer.params, max_norm).item()
@@ -490,3 +653,157 @@ def backward_at_the_end(model, batches, loss, optimizer, max_norm=1.0):
         raise FloatingPointError("not finite")
     optimizer.step()
     return mean.item(), norm
+
+
+@mistake(
+    STEP,
+    "Each part is divided by the number counted so far, so that the first counts too much: divide "
+    "once, when the number of all is known.",
+)
+def divided_by_the_count_so_far(model, batches, loss, optimizer, max_norm=1.0):
+    counted = []
+
+    def so_far(part, n, k):
+        counted.append(n)
+        return part / max(1, sum(counted))
+
+    return _step(model, batches, loss, optimizer, max_norm, divide="nothing", each=so_far)
+
+
+@mistake(
+    STEP,
+    "The gradients are divided after every part, those of the first parts again and again: divide "
+    "once, after the loop.",
+)
+def divided_at_each_part(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, divide="each")
+
+
+def _divided_in_place(p, n):
+    p.grad.div_(n)
+
+
+def _divided_by_an_operator(p, n):
+    p.grad /= n
+
+
+def _divided_anew(p, n):
+    p.grad = p.grad / n
+
+
+@mistake(
+    STEP,
+    "A parameter that took no part in the loss has no gradient, its p.grad is None: pass it over.",
+)
+def divides_none_in_place(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, divided=_divided_in_place)
+
+
+@mistake(
+    STEP,
+    "A parameter that took no part in the loss has no gradient, its p.grad is None, and None cannot "
+    "be divided: pass it over.",
+)
+def divides_none(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, divided=_divided_by_an_operator)
+
+
+@mistake(
+    STEP,
+    "p.grad is None for a parameter that took no part in the loss; it has nothing to divide. Pass it "
+    "over.",
+)
+def divides_none_anew(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, divided=_divided_anew)
+
+
+@mistake(
+    STEP,
+    "isnan lets infinity through, in the loss and in the length of the gradient. math.isfinite is "
+    "false for both, nan and infinite.",
+)
+def nan_alone(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, check="nan")
+
+
+@mistake(
+    STEP,
+    "The length of the gradient is looked at with isnan, which lets infinity through: clipped, it is "
+    "0 times infinity, which is nan. Ask math.isfinite.",
+)
+def gradient_nan_alone(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, check="nan in the gradient")
+
+
+@mistake(
+    STEP,
+    "The loss is looked at with isnan, which lets infinity through: ask math.isfinite.",
+)
+def loss_nan_alone(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, check="nan in the loss")
+
+
+@mistake(
+    STEP,
+    "The loss alone is looked at, and with isnan, which lets infinity through: ask math.isfinite, of "
+    "the loss and of the length of the gradient.",
+)
+def nan_in_the_loss_alone(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, check="nan in the loss alone")
+
+
+@mistake(
+    STEP,
+    "The model's gradients are emptied, not the optimizer's: the two need not have the same "
+    "parameters. optimizer.zero_grad().",
+)
+def models_gradients_emptied(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, zero="model")
+
+
+@mistake(
+    STEP,
+    "The gradients of model.parameters() are divided and clipped: it should be those of "
+    "optimizer.params. Some of the model's may be frozen, and some that learn may not be the model's.",
+)
+def models_parameters(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, params=model.parameters())
+
+
+@mistake(
+    STEP,
+    "The gradients of model.parameters() are clipped: it should be those of optimizer.params, or "
+    "weights that do not move count in the length.",
+)
+def models_parameters_clipped(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, clipped=list(model.parameters()))
+
+
+@mistake(
+    STEP,
+    "The model's parameters are emptied, divided and clipped: it should be those of the optimizer, "
+    "optimizer.params. The two need not be the same.",
+)
+def models_parameters_throughout(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, zero="model", params=model.parameters())
+
+
+@mistake(
+    STEP,
+    "If nothing counts in any part there is no mean, and 0 / 0 explains nothing to anybody: raise a "
+    "ValueError.",
+)
+def nothing_to_divide_by(model, batches, loss, optimizer, max_norm=1.0):
+    return _step(model, batches, loss, optimizer, max_norm, empty=False)
+
+
+@mistake(
+    STEP,
+    "If nothing counts in any part the gradients are divided by 0, and the error speaks of nan: look "
+    "at the number first, and raise a ValueError.",
+)
+def nothing_called_nan(model, batches, loss, optimizer, max_norm=1.0):
+    try:
+        return _step(model, batches, loss, optimizer, max_norm)
+    except ValueError:
+        raise FloatingPointError("nan") from None
