@@ -134,7 +134,7 @@ class Muon(Optimizer):
         """
         Args:
             matrices: the weights of hidden layers, (n m) each; no embedding, no head.
-            others: groups for AdamW.
+            others: groups for AdamW; there may be none, as when all but LoRA is frozen.
             lr: learning rate of the matrices.
             momentum: how much of the running mean of the gradient is kept.
             weight_decay: as in AdamW.
@@ -146,16 +146,19 @@ class Muon(Optimizer):
         for p in matrices:
             if p.ndim != 2:
                 raise ValueError(f"Muon moves matrices, got one of shape {tuple(p.shape)}")
-        self.rest = AdamW(others, **settings)
+        others = list(others)
+        self.rest = AdamW(others, **settings) if others else None
         first = {"params": matrices, "lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__([first])
-        self.groups = self.groups + self.rest.groups
-        self.state = self.rest.state
+        if self.rest is not None:
+            self.groups = self.groups + self.rest.groups
+            self.state = self.rest.state
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
-        self.rest.scale = self.scale
-        self.rest.step()
+        if self.rest is not None:
+            self.rest.scale = self.scale
+            self.rest.step()
         group = self.groups[0]
         rate = group["lr"] * self.scale
         alike: dict[torch.Size, list[Tensor]] = {}  # of one shape: made orthogonal together, faster
