@@ -77,12 +77,24 @@ def save(
             base, which `load` would not know. With `training` it is written all the same: who goes
             on with the training has added LoRA again before.
     """
-    folder = Path(folder)
     if training is None and any(getattr(module, "unmerged", False) for module in model.modules()):
         raise ValueError(
             "the model has LoRA, or a quantised base, and a checkpoint holds a plain model: write "
             "lib.lora.save_adapter(model, folder), or merge_lora(model) first"
         )
+    return _save(Path(folder), weights_of(model), model.config, tokenizer, card, training, dtype)
+
+
+def _save(
+    folder: Path,
+    weights: dict[str, Tensor],
+    config: Config,
+    tokenizer: Tokenizer | None,
+    card: dict[str, Any] | None,
+    training: dict[str, Tensor] | None,
+    dtype: torch.dtype | None,
+) -> Path:
+    """Write weights, by name, as a checkpoint."""
     _mend(folder)
     if folder.exists() and not (folder / CARD).exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} holds something else than a checkpoint: choose another place")
@@ -90,13 +102,13 @@ def save(
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
-        weights = {name: _for_file(x, dtype) for name, x in weights_of(model).items()}
-        save_file(weights, beside / WEIGHTS, metadata={"format": "pt"})
+        small = {name: _for_file(x, dtype) for name, x in weights.items()}
+        save_file(small, beside / WEIGHTS, metadata={"format": "pt"})
         if training is not None:
             save_file({name: _for_file(x) for name, x in training.items()}, beside / TRAINING)
         if tokenizer is not None:
             tokenizer.save(beside / TOKENIZER)
-        _write_card(beside, model.config, card or {})
+        _write_card(beside, config, card or {})
         _flush(beside)
         _replace(beside, folder)
     finally:
@@ -305,8 +317,11 @@ def ship(run: str | Path, name: str, dtype: torch.dtype = torch.float16) -> Path
     found = latest(run)
     if found is None:
         raise CheckpointError(f"{run} has no checkpoint: expected folders step-… in it")
-    card = {key: value for key, value in read_card(found).items() if key not in ("config", "files")}
-    return save(DATA / name, load(found), load_tokenizer(found), card, dtype=dtype)
+    card = read_card(found)
+    weights, config = read_tensors(found, WEIGHTS, card), Config.from_dict(card["config"])
+    told = {key: value for key, value in card.items() if key not in ("config", "files")}
+    # Whatever the weights are of: a language model, or a reward model.
+    return _save(DATA / name, weights, config, load_tokenizer(found), told, None, dtype)
 
 
 def sha256(path: str | Path) -> str:

@@ -253,3 +253,9 @@ def reward_accuracy(
     device = next(model.parameters()).device
     found = [count(model, to_device(batch, device)) for batch in batches]
     return sum(won.item() for won, _ in found) / sum(n for _, n in found)
+
+
+if __name__ == "__main__":
+    from lib._reward_cli import main
+
+    main()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lib import checkpoint
 from lib.chat import encode_chat, end_token
-from lib.checkpoint import CheckpointError, load, read_card, save, shipped
+from lib.checkpoint import CheckpointError, load, load_training, read_card, save, shipped
 from lib.checkpoint import load_tokenizer as tokenizer_of
 from lib.optim import AdamW, parameter_groups
 from lib.reward import (
@@ -305,3 +308,108 @@ def test_every_pair_comes_once_in_a_round() -> None:
 def test_a_card_is_plain_json(tmp_path: Path) -> None:
     folder = model().save(tmp_path / "judge", card={"accuracy": 0.93})
     assert json.loads((folder / "card.json").read_text())["accuracy"] == 0.93
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def write_config(where: Path, **changes: Any) -> Path:
+    """A config of a small run on pairs in a file, in which the answer "Yes." always wins."""
+    tokenizer = tokenizer_of(shipped("mini"))
+    small = tiny(n_context=64)
+    small = Transformer(dataclasses.replace(small.config, vocab_size=tokenizer.vocab_size))
+    save(where / "start", small, tokenizer)
+    lines = [
+        {"prompt": [{"role": "user", "content": f"Is {n} a number?"}],
+         "chosen": "Yes.", "rejected": "No, I do not know."}
+        for n in range(30)
+    ]  # fmt: skip
+    (where / "pairs.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    recipe = {
+        "start": str(where / "start"),
+        "pairs": {"name": "file", "path": str(where / "pairs.jsonl")},
+        "batch_size": 4, "n_steps": 6, "precision": "float32",
+        "evaluate_every": 3, "save_every": 2, "folder": str(where / "run"),
+    }  # fmt: skip
+    path = where / "config.json"
+    recipe = {k: v for k, v in {**recipe, **changes}.items() if v is not None}
+    path.write_text(json.dumps(recipe), encoding="utf-8")
+    return path
+
+
+def test_the_command_trains_a_reward_model_that_can_be_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib._reward_cli import main
+
+    main(["--config", str(write_config(tmp_path, n_steps=12))])
+    last = tmp_path / "run" / "step-000012"
+    history = json.loads(bytes(load_training(last)["history"].tolist()))
+    assert [r["held_out_accuracy"] for r in history if "held_out_accuracy" in r][-1] == 1.0
+    monkeypatch.setattr(checkpoint, "DATA", tmp_path / "data")
+    shipped_model = RewardModel.load(checkpoint.ship(tmp_path / "run", "judge"))
+    assert read_card(tmp_path / "data" / "judge")["kind"] == "reward model"
+    texts = [[5, 3, 0], [4, 4, 6, 1]]
+    torch.testing.assert_close(
+        shipped_model.rate(texts), RewardModel.load(last).rate(texts), atol=0.02, rtol=0.02
+    )
+
+
+def test_the_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    from lib._reward_cli import main
+
+    config = write_config(tmp_path)
+    main(["--config", str(config)])
+    whole = RewardModel.load(tmp_path / "run" / "step-000006")
+    shutil.rmtree(tmp_path / "run" / "step-000006")
+    main(["--config", str(config)])  # from step 4
+    again = RewardModel.load(tmp_path / "run" / "step-000006")
+    assert torch.equal(whole.rate([[5, 3, 0]]), again.rate([[5, 3, 0]]))
+
+
+def test_held_out_pairs_are_not_learnt_from(tmp_path: Path) -> None:
+    from lib import _reward_cli
+
+    config = write_config(
+        tmp_path,
+        pairs=[
+            {"name": "file", "path": str(tmp_path / "pairs.jsonl")},
+            {"name": "town", "part": "preferences", "size": 20},
+        ],
+    )
+    recipe = _reward_cli.cli.read_recipe(config, _reward_cli.RECIPE)
+    tokenizer = tokenizer_of(shipped("mini"))
+    train_pairs, held_out = (
+        _reward_cli.encode_sources(recipe, tokenizer, 384, split) for split in ("train", "held_out")
+    )
+    assert len(train_pairs) + len(held_out) == 30 + 20 + 20
+    assert len(held_out) > 20
+    assert not {tuple(p["prompt"]) for p in train_pairs} & {tuple(p["prompt"]) for p in held_out}
+    with pytest.raises(ValueError, match="none of the train pairs fits"):
+        _reward_cli.encode_sources(recipe, tokenizer, 5, "train")
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ({"n_layers": 3}, "n_layers, which means nothing"),
+        ({"pairs": None}, "lacks pairs"),
+        ({"pairs": {"name": "file"}}, 'need a "path"'),
+        ({"pairs": {"name": "town", "part": "tellings"}}, "has no 'chosen'"),
+        ({"start": "nobody"}, "no checkpoint 'nobody' comes with the course"),
+        ({"batch_size": 100}, "pairs, got 100"),
+    ],
+    ids=str,
+)
+def test_bad_configs_end_with_a_clear_line(
+    content: dict[str, Any], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lib._reward_cli import main
+
+    path = write_config(tmp_path, **content)
+    with pytest.raises(SystemExit) as stop:
+        main(["--config", str(path)])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert word in said.splitlines()[-1]
+    assert "Traceback" not in said
