@@ -16,6 +16,7 @@ from lib.corpora._town_words import BOYS, GIRLS, KINDS, PLACES, THINGS, TRAITS
 from lib.corpora._town_world import Chance
 
 Message = dict[str, str]
+NO_SENTENCE = "it is no whole sentence: a sentence begins with a capital and ends with a stop"
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
 
 
@@ -121,9 +122,10 @@ def at(place: str) -> str:
 
 
 def a_thing(noun: str, look: str = "") -> str:
-    """ "a red kite", "a pair of red boots"."""
+    """ "a fox", "a red kite", "a pair of red boots"."""
     words = f"{look} {noun}" if look else noun
-    return f"a pair of {words}" if THINGS[noun].plural else a(words)
+    pair = noun in THINGS and THINGS[noun].plural
+    return f"a pair of {words}" if pair else a(words)
 
 
 @cache

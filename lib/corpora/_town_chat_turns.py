@@ -7,7 +7,6 @@ from lib.corpora._town_chat_base import (
     NUMBERS,
     Draw,
     Instruction,
-    Maker,
     Message,
     Who,
     a_thing,
@@ -16,20 +15,14 @@ from lib.corpora._town_chat_base import (
     user,
     ways,
 )
-from lib.corpora._town_chat_kinds import (
-    _POLITE,
-    _REPEAT,
-    _WORDS,
-    KINDS_OF_INSTRUCTIONS,
-    TIMES,
-    as_list,
-    begin_request,
-    laid_out,
-    listing,
-    some_of,
-)
-from lib.corpora._town_chat_passages import Fact, Passage, Says, asked, passage, question, statement
-from lib.corpora._town_chat_tasks import Begins, Lists, Polite, Repeats
+from lib.corpora._town_chat_kinds import INSTRUCTIONS, Makers, of_kind
+from lib.corpora._town_chat_lists import WELL_KNOWN, Chooses, Lists, as_list, listing, some_of
+from lib.corpora._town_chat_manners import TURNS, Polite
+from lib.corpora._town_chat_passages import Fact, Passage, passage
+from lib.corpora._town_chat_questions import Says, asked, is_now, question, statement
+from lib.corpora._town_chat_readings import laid_out
+from lib.corpora._town_chat_stories import REPEAT, TIMES, WORDS, begin_request, in_a_row
+from lib.corpora._town_chat_tasks import Begins, Repeats
 from lib.corpora._town_teller import a, capital
 from lib.corpora._town_words import BOYS, GIRLS, KINDS
 
@@ -52,10 +45,8 @@ def told_story(draw: Draw, who: Who, has: bool) -> tuple[str, list[Fact]]:
     facts = [Fact("name", who, who.name), Fact("home", who, who.home),
              Fact("trait", who, who.trait), Fact("kind", who, who.kind)]  # fmt: skip
     way = draw.random()
-    if way < 0.4:
-        text = f"{who.name} was {what} who lived {at(who.home)}."
-    elif way < 0.75:
-        text = f"Once, {what} called {who.name} lived {at(who.home)}."
+    if way < 0.6:
+        text = f"{draw.pick(('Once', 'Long ago'))}, {what} called {who.name} lived {at(who.home)}."
     else:
         text = (
             f"Once there was {what} called {who.name}. {who.she.capitalize()} lived {at(who.home)}."
@@ -82,7 +73,7 @@ def told(draw: Draw) -> Instruction:
     for number in range(n_questions):
         fact = open_.pop(int(draw.random() * len(open_)))
         asks = draw.ask(_ASK_TOLD[fact.sort]).format(she=who.she, her=who.her)
-        answer = statement(fact, "what", pronoun=fact.sort != "name" or draw.maybe(0.5))
+        answer = statement(fact, now=is_now(asks))
         turns += [user(asks)]
         if number < n_questions - 1:
             turns.append(assistant(answer))
@@ -96,27 +87,27 @@ def second(draw: Draw) -> Instruction:
     """A passage and a question, and another question about the same passage."""
     text = passage(draw)
     fact, part = asked(draw, text)
-    turns = [user(laid_out(draw, text.text, question(draw, fact, part))),
-             assistant(statement(fact, part))]  # fmt: skip
-    seen = {(fact, part)}
+    asks = question(draw, fact, part)
+    turns = [user(laid_out(draw, text.text, asks)),
+             assistant(statement(fact, part, is_now(asks)))]  # fmt: skip
+    seen = {fact}
     for last in (False, True) if draw.maybe(0.3) else (True,):
         fact, part = _another_one(draw, text, seen)
         asks = question(draw, fact, part)
-        if draw.maybe(0.3):
-            asks = f"And {asks[0].lower()}{asks[1:]}"
-        turns.append(user(asks))
+        answer = statement(fact, part, is_now(asks))
+        turns.append(user(f"And {asks[0].lower()}{asks[1:]}" if draw.maybe(0.3) else asks))
         if not last:
-            turns.append(assistant(statement(fact, part)))
-    return draw.instruction("second", turns, statement(fact, part), Says(fact, part))
+            turns.append(assistant(answer))
+    return draw.instruction("second", turns, answer, Says(fact, part))
 
 
-def _another_one(draw: Draw, text: Passage, seen: set[tuple[Fact, str]]) -> tuple[Fact, str]:
-    """Another fact to ask for."""
+def _another_one(draw: Draw, text: Passage, seen: set[Fact]) -> tuple[Fact, str]:
+    """Another fact to ask for, if there is one."""
     for _ in range(20):
         fact, part = asked(draw, text)
-        if (fact, part) not in seen:
+        if fact not in seen:
             break
-    seen.add((fact, part))
+    seen.add(fact)
     return fact, part
 
 
@@ -167,7 +158,7 @@ def correct(draw: Draw) -> Instruction:
     sexes = after.female != who.female
     before = f"{a(who.kind)} who lives {at(who.home)}" if way < 0.35 else a(who.kind)
     lines = draw.pick((
-        "{name} was {a_kind} who lived {home}.",
+        "Long ago, {a_kind} called {name} lived {home}.",
         "Once, {a_kind} called {name} lived {home}.",
         "Once there was {a_kind} called {name}. {She} lived {home}.",
     ))  # fmt: skip
@@ -202,9 +193,14 @@ def more(draw: Draw) -> Instruction:
     first = listing(draw)
     task = first.task
     assert isinstance(task, Lists)
-    number = draw.number(1, 2)
+    while first.answer[:-1].split()[-1] >= WELL_KNOWN[task.sort][-1]:
+        first = listing(draw)
+        task = first.task
+        assert isinstance(task, Lists)
     sort, items = task.sort, _items(first.answer, task.sort)
-    new = some_of(draw, sort, number, items)
+    left = [item for item in WELL_KNOWN[sort] if item > items[-1]]
+    number = draw.number(1, min(2, len(left)))
+    new = some_of(draw, sort, number, items[-1])
     turns = [*first.messages, user(draw.ask(_MORE[number]))]
     return draw.instruction("more", turns, as_list(sort, new), Lists(sort, number, items))
 
@@ -218,9 +214,11 @@ def which(draw: Draw) -> Instruction:
     place = draw.pick((0, -1))
     turns = [*first.messages, user(draw.ask(_WHICH[place]))]
     item = items[place]
-    return draw.instruction(
-        "which", turns, as_list(task.sort, [item]), Lists(task.sort, 1, only=(item,))
-    )
+    which_one = "first" if place == 0 else "last"
+    answer = as_list(task.sort, [item])
+    low = answer if task.sort in ("girls", "boys") else answer[0].lower() + answer[1:]
+    answer = f"The {which_one} one was {low}"
+    return draw.instruction("which", turns, answer, Chooses(item, f"the {which_one}(?: one)?"))
 
 
 def _items(answer: str, sort: str) -> tuple[str, ...]:
@@ -250,7 +248,7 @@ def name(draw: Draw) -> Instruction:
         ),
     ]
     if draw.maybe(0.5):
-        between = _some(draw, ("list", "repeat", "write"))
+        between = of_kind(draw, ("list", "repeat", "write"))
         turns += between.messages
     turns.append(user(draw.ask(_MY_NAME)))
     fact = Fact("user", who, who.name)
@@ -264,34 +262,28 @@ _AGAIN = ways(
 
 def again(draw: Draw) -> Instruction:
     """ "Say the word lantern three times." ... "And now twice." """
-    word = draw.pick(_WORDS)
+    word = draw.pick(WORDS)
     one, two = draw.number(2, 5), draw.number(2, 5)
     while two == one or not draw.fits(word, NUMBERS[one]):
-        word, one, two = draw.pick(_WORDS), draw.number(2, 5), draw.number(2, 5)
-    answer = capital(", ".join([word] * two)) + "."
-    turns = [user(draw.ask(_REPEAT).format(w=word, n=TIMES[one])),
-             assistant(capital(", ".join([word] * one)) + "."),
-             user(draw.ask(_AGAIN).format(TIMES[two]))]  # fmt: skip
-    return draw.instruction("again", turns, answer, Repeats((word,) * two))
+        word, one, two = draw.pick(WORDS), draw.number(2, 5), draw.number(2, 5)
+    turns = [user(draw.ask(REPEAT).format(w=word, n=TIMES[one])),
+             assistant(in_a_row((word,) * one)), user(draw.ask(_AGAIN).format(TIMES[two]))]  # fmt: skip
+    words = (word,) * two
+    return draw.instruction("again", turns, in_a_row(words), Repeats(words))
 
 
 def thanks(draw: Draw) -> Instruction:
     """Anything, and then "Thank you." """
-    first = _some(draw, tuple(KINDS_OF_INSTRUCTIONS))
+    first = of_kind(draw, tuple(INSTRUCTIONS))
     while first.kind in ("polite", "form"):
-        first = _some(draw, tuple(KINDS_OF_INSTRUCTIONS))
+        first = of_kind(draw, tuple(INSTRUCTIONS))
     sort = draw.pick(("thanks", "thanks", "bye", "praise" if first.kind == "begin" else "bye"))
-    asks, answers = _POLITE[sort]
+    asks, answers = TURNS[sort]
     turns = [*first.messages, user(draw.ask(asks))]
     return draw.instruction("thanks", turns, draw.pick(answers), Polite(sort))
 
 
-def _some(draw: Draw, kinds: tuple[str, ...]) -> Instruction:
-    """An instruction of one of these kinds."""
-    return KINDS_OF_INSTRUCTIONS[draw.pick(kinds)][0](draw)
-
-
-KINDS_OF_CHATS: dict[str, tuple[Maker, float]] = {
+CHATS: Makers = {
     "told": (told, 0.22),
     "second": (second, 0.18),
     "correct": (correct, 0.18),

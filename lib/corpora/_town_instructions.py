@@ -10,22 +10,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import accumulate
 
 from lib.corpora._base import CorpusError
-from lib.corpora._town_chat_base import Draw, Followed, Instruction, Maker, system
-from lib.corpora._town_chat_kinds import KINDS_OF_INSTRUCTIONS, backwards
-from lib.corpora._town_chat_kinds import identity as who_are_you
-from lib.corpora._town_chat_turns import KINDS_OF_CHATS
+from lib.corpora._town_chat_base import Draw, Followed, Instruction, system
+from lib.corpora._town_chat_kinds import INSTRUCTIONS, one_of
+from lib.corpora._town_chat_manners import identity as who_are_you
+from lib.corpora._town_chat_stories import backwards
+from lib.corpora._town_chat_turns import CHATS
 
 __all__ = [
     "CHAT_KINDS", "INSTRUCTION_KINDS", "Followed", "Instruction", "chat", "follows", "identity",
     "instruction", "reversal",
 ]  # fmt: skip
 
-INSTRUCTION_KINDS = tuple(KINDS_OF_INSTRUCTIONS)
+INSTRUCTION_KINDS = tuple(INSTRUCTIONS)
 """The kinds that `instruction` draws from."""
-CHAT_KINDS = tuple(KINDS_OF_CHATS)
+CHAT_KINDS = tuple(CHATS)
 """The kinds that `chat` draws from."""
 
 
@@ -44,7 +44,7 @@ def instruction(index: int, split: str = "train", seed: int = 0) -> Instruction:
     True
     """
     draw = Draw("instruct", index, split, seed)
-    made = _one_of(draw, KINDS_OF_INSTRUCTIONS)(draw)
+    made = one_of(draw, INSTRUCTIONS)
     if made.messages[0]["role"] != "system" and draw.maybe(0.06):
         made = replace(made, messages=(system(draw.pick(_NEUTRAL)), *made.messages))
     return made
@@ -59,7 +59,7 @@ def chat(index: int, split: str = "train", seed: int = 0) -> Instruction:
         seed: another seed, other chats.
     """
     draw = Draw("chat", index, split, seed)
-    return _one_of(draw, KINDS_OF_CHATS)(draw)
+    return one_of(draw, CHATS)
 
 
 def identity(index: int, split: str = "train", seed: int = 0, *, name: str = "Mini") -> Instruction:
@@ -113,13 +113,3 @@ _NEUTRAL = (
     "You are a helpful assistant.",
     "You are a small language model.",
 )
-
-
-def _one_of(draw: Draw, makers: dict[str, tuple[Maker, float]]) -> Maker:
-    """A maker, as often as its share says."""
-    shares = list(accumulate(share for _, share in makers.values()))
-    at = draw.random() * shares[-1]
-    for (maker, _), end in zip(makers.values(), shares):
-        if at < end:
-            return maker
-    return maker
