@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cache
@@ -223,6 +224,12 @@ class Draw:
 
 
 Maker = Callable[[Draw], Instruction]
+
+
+def said_twice(answer: str) -> str:
+    """Why an answer that says a sentence twice is wrong; empty if none does."""
+    sentences = [one.strip().lower() for one in re.split(r"[.!?]+", answer) if one.strip()]
+    return "" if len(set(sentences)) == len(sentences) else "a sentence stands twice"
 
 
 def user(text: str) -> Message:

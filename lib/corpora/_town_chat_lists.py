@@ -152,8 +152,11 @@ class Lists:
         article = words.pop(0) if words and words[0] in ("a", "an", "the", "some") else ""
         if words[:2] == ["pair", "of"]:
             words = words[2:]
-        elif article in ("a", "an") and words and f"{article} {words[0]}" != a(words[0]):
-            return item, f"it should be {a(words[0])!r}"
+        elif article in ("a", "an") and words:
+            if words[-1] in THINGS and THINGS[words[-1]].plural:
+                return item, f"it should be 'a pair of {words[-1]}'"
+            if f"{article} {words[0]}" != a(words[0]):
+                return item, f"it should be {a(words[0])!r}"
         *looks, last = words or [""]
         noun = last if last in _ADMITTED[self.sort] else SINGULAR.get(last, last)
         if noun not in _ADMITTED[self.sort] or any("adj" not in TAGS.get(w, ()) for w in looks):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lib.corpora._town_chat_base import NO_SENTENCE, Draw, Instruction, user, ways
+from lib.corpora._town_chat_base import NO_SENTENCE, Draw, Instruction, said_twice, user, ways
 from lib.corpora._town_lexicon import NAMES
 from lib.corpora._town_lists import phrase_list
 
@@ -30,6 +30,8 @@ class Named:
         """Why the answer is wrong."""
         if answer[-1] not in ".!" or not answer[0].isupper():
             return NO_SENTENCE
+        if said_twice(answer):
+            return said_twice(answer)
         if len(answer.split()) > 60:
             return "it is longer than 60 words"
         inner = set(re.findall(r"(?<=[a-z,] )[A-Z]\w+", answer))
@@ -94,6 +96,8 @@ class Polite:
         """Why the answer is wrong."""
         if answer[-1] not in ".!?" or not answer[0].isupper():
             return NO_SENTENCE
+        if said_twice(answer):
+            return said_twice(answer)
         if self.call:
             answer = re.sub(rf",? {self.call}\b", "", answer)
         sentences = [s.strip().lower() for s in re.split(r"[.!?]+", answer) if s.strip()]

@@ -8,14 +8,14 @@ from lib.corpora._town_chat_base import EDIBLE, Draw, Who, a_thing, at
 from lib.corpora._town_lexicon import plural_of
 from lib.corpora._town_state import COLOURS
 from lib.corpora._town_teller import a, capital
-from lib.corpora._town_words import WEATHERS
+from lib.corpora._town_words import PLACES, WEATHERS
 
 
 class Fact(NamedTuple):
     """One thing that is so: `sort` says what `what` is.
 
     "home" and "went": a place; "kind": what somebody is; "has", "gave" and "found": a thing;
-    "likes": a food; "felt": a mood.
+    "likes": a food; "felt": a mood. `spot` is where something was found, "under a fern".
     """
 
     sort: str
@@ -23,7 +23,7 @@ class Fact(NamedTuple):
     what: str
     look: str = ""
     whom: Who | None = None
-    place: str = ""
+    spot: str = ""
 
 
 class Passage(NamedTuple):
@@ -105,10 +105,10 @@ class _Writing:
 
     def found(self) -> None:
         noun, look = self.draw.thing_of(self.who, (self.noun,))
-        place = self.draw.with_(self.who.name, "places", (self.who.home,))
+        spot = self.pick(PLACES[self.pick(tuple(PLACES))].spots)
         look = look if self.maybe(0.3) else ""
-        words = f"{self.when()}{self.who.she} found {a_thing(noun, look)} {at(place)}"
-        self.say(words, Fact("found", self.who, noun, look, place=place))
+        words = f"{self.when()}{self.who.she} found {a_thing(noun, look)} {spot}"
+        self.say(words, Fact("found", self.who, noun, look, spot=spot))
 
     def gave(self) -> None:
         """A present; it may be what they had."""
@@ -116,9 +116,8 @@ class _Writing:
         had = next((fact for fact in self.facts if fact.sort == "has"), None)
         noun = had.what if had else self.draw.thing_of(self.who)[0]
         the = f"the {noun}" if had else a_thing(noun)
-        words = f"{the} to {whom.name}" if self.maybe(0.6) else f"{whom.name} {the}"
-        self.say(f"{self.when()}{self.who.she} gave {words}",
-                 Fact("gave", self.who, noun, whom=whom))  # fmt: skip
+        words = f"{self.when()}{self.who.she} gave {the} to {self.who.her} friend {whom.name}"
+        self.say(words, Fact("gave", self.who, noun, whom=whom))
         if had:
             self.facts.remove(had)
             if had.look:

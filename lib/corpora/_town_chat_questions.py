@@ -35,7 +35,7 @@ QUESTIONS: dict[tuple[str, str], Ways] = {
                            "Tell me who got the {noun}.; Who got the {noun} from {n}?"),
     ("gave", "holder"): ways("Who has the {noun} now?; Who has the {noun} at the end?; Tell me who has the {noun}.",
                              "Tell me who has the {noun} now.; Do you know who has the {noun} now?"),
-    ("found", "place"): ways("Where did {n} find the {noun}?; Tell me where {n} found the {noun}.",
+    ("found", "spot"): ways("Where did {n} find the {noun}?; Tell me where {n} found the {noun}.",
                              "Do you know where {n} found the {noun}?"),
     ("found", "who"): ways("Who found the {noun}?; Who found {t} {q}?", "Tell me who found the {noun}."),
     ("found", "what"): ways("What did {n} find?; What did {n} find {q}?", "Tell me what {n} found."),
@@ -59,7 +59,7 @@ def question(draw: Draw, fact: Fact, part: str) -> str:
     return text.format(
         n=fact.who.name, w=fact.what, noun=fact.what, kind=fact.what, k=a(fact.what) if fact.what else "",
         m=fact.whom.name if fact.whom else "",
-        p=at(fact.what) if fact.what in PLACES else "", q=at(fact.place) if fact.place else "",
+        p=at(fact.what) if fact.what in PLACES else "", q=fact.spot,
         t=f"the {fact.what}", **{"is": "are" if many else "is", "was": "were" if many else "was"},
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def statement(fact: Fact, part: str = "what", now: bool = False, full: bool = Fa
     elif fact.sort == "gave" and fact.whom:
         words = f"{she} gave the {what} to {fact.whom.name}"
     elif fact.sort == "found":
-        words = f"{she} found the {what} {at(fact.place)}"
+        words = f"{she} found the {what} {fact.spot}"
     elif fact.sort == "likes":
         words = f"{she} {'likes' if now else 'liked'} {what}"
     elif fact.sort == "went":
@@ -129,8 +129,10 @@ def phrase(fact: Fact, part: str) -> str:
         words = fact.look
     elif part == "whom" and fact.whom:
         words = f"to {fact.whom.name}"
-    elif part == "place" or (part == "what" and fact.sort == "home"):
-        words = at(fact.place or what)
+    elif part == "spot":
+        words = fact.spot
+    elif part == "what" and fact.sort == "home":
+        words = at(what)
     elif part != "what":
         words = ""
     elif fact.sort == "kind":
@@ -207,7 +209,7 @@ class Says:
         if self.part == "who":
             who = who.replace(f"|{fact.who.she})", ")")
         whose = rf"(?:{fact.who.name}'s|{fact.who.her})"
-        place = _place(what if what in PLACES else fact.place)
+        place = _place(what)
         it = "" if self.part == "what" else "|it|them"
         thing = rf"(?:(?:an?|the|{whose}|a pair of|the pair of) (?:{fact.look or '-'} )?{what}{it})"
         if fact.sort == "user":
@@ -247,9 +249,9 @@ class Says:
             got = [rf"{taker} got {thing} from {source}"]
             return gave + got + ([rf"{taker} got {thing}"] if self.part == "whom" else [])
         if fact.sort == "found":
-            there = "" if self.part == "place" else "?"
-            lay = [rf"(?:{thing}) (?:was|were|lay) {place}"] if self.part == "place" else []
-            return [rf"{who} found {thing}(?: {place}){there}", *lay]
+            if self.part != "spot":
+                return [rf"{who} found {thing}(?: {fact.spot})?"]
+            return [rf"{who} found {thing} {fact.spot}", rf"{thing} (?:was|were|lay) {fact.spot}"]
         if fact.sort == "likes":
             return [
                 rf"{who} (?:likes|liked|loves|loved) (?:to eat )?{what}(?: more than anything)?"
@@ -267,9 +269,11 @@ class Says:
             return [rf"(?:to )?{_name(fact.whom)}(?: did| does| has)?"]
         if part == "look":
             return [fact.look]
-        if part == "place" or fact.sort in ("home", "went"):
-            place = fact.place or fact.what
-            return [_place(place), rf"to the {place}"] if fact.sort == "went" else [_place(place)]
+        if part == "spot":
+            return [fact.spot]
+        if fact.sort in ("home", "went"):
+            place = _place(fact.what)
+            return [place, rf"to the {fact.what}"] if fact.sort == "went" else [place]
         if fact.sort in ("name", "user"):
             return [what for what in (fact.what,)]
         if fact.sort in ("likes", "felt", "trait"):

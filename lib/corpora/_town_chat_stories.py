@@ -230,7 +230,7 @@ _BACKWARDS = ways(
     Say it backwards: {}.; Say this backwards: {}.; Backwards, please: {}.; Write this backwards: {}.;
     Say these words backwards: {}.; Please say this backwards: {}.
     """,
-    "Please write this backwards: {}.; Say the words backwards: {}.; Can you say this backwards? {}.",
+    "Please write this backwards: {}.; Say the words backwards: {}.; Can you say this backwards: {}?",
 )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lib.corpora._town_chat_base import at
+from lib.corpora._town_chat_base import at, said_twice
 from lib.corpora._town_checker import Mind, follow
 from lib.corpora._town_clauses import Clause, Noun
 from lib.corpora._town_lexicon import FEMALE, NAMES
@@ -45,6 +45,8 @@ class Begins:
             return story.problems[0].reason
         if len(story.sentences) > LONGEST:
             return f"a beginning has at most {LONGEST} sentences, this has {len(story.sentences)}"
+        if said_twice(answer):
+            return said_twice(answer)
         heard = _Listener()
         for number, sentence in enumerate(sentences_of(answer)):
             heard.state.now = number
