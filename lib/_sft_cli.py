@@ -13,7 +13,7 @@ The file is JSON. This is one with everything in it; what is left out is as here
       ],
       "n_context": 384, "cut": false,
       "batch_size": 12, "n_parts": 1, "n_steps": 2000, "seed": 0,
-      "optimizer": {"name": "adamw", "lr": 0.001, "embedding_lr": 0.001, "weight_decay": 0.01},
+      "optimizer": {"name": "muon", "lr": 0.01, "embedding_lr": 0.005, "weight_decay": 0.01},
       "warmup": 0.05, "final": 0.0,
       "precision": "auto", "compiled": false, "fused": false, "sharded": false,
       "evaluate_every": 200, "save_every": 200,
@@ -70,7 +70,10 @@ DEFAULTS: dict[str, Any] = {
     "evaluate_every": 200,
     "save_every": 200,
 }
-OPTIMIZER = {"name": "adamw", "lr": 1e-3, "embedding_lr": 1e-3, "weight_decay": 0.01}
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "muon": {"lr": 0.01, "embedding_lr": 0.005, "weight_decay": 0.01},
+    "adamw": {"lr": 0.003, "embedding_lr": 0.003, "weight_decay": 0.01},
+}
 """Smaller steps than in pretraining: the model knows most of it already."""
 
 RECIPE = cli.Recipe(
@@ -112,6 +115,8 @@ def run(recipe: dict[str, Any], device: torch.device) -> training.History:
             f"{n_tokens:,} tokens to learn, {device}"
         )
     n_steps, precision = recipe["n_steps"], recipe["precision"]
+    named = {"name": "muon", **recipe["optimizer"]}
+    optimizer = make_optimizer(bare, **{**OPTIMIZERS.get(named["name"], {}), **named})
 
     def schedule(step: int) -> float:
         n_warmup = int(recipe["warmup"] * n_steps)
@@ -124,7 +129,7 @@ def run(recipe: dict[str, Any], device: torch.device) -> training.History:
         model,
         sft.draw_rows(rows, recipe["batch_size"], recipe["seed"]),
         n_steps,
-        make_optimizer(bare, **{**OPTIMIZER, **recipe["optimizer"]}),
+        optimizer,
         sft.sft_loss,
         schedule=schedule,
         n_parts=recipe["n_parts"],

@@ -69,12 +69,25 @@ __all__ = [
 def render_chat(messages: Sequence[Message], generate: bool = False) -> str:
     """A conversation as one text, in ChatML.
 
-    Each message is a turn: <|im_start|>, who speaks, a line end, what they say, <|im_end|>, a line
-    end. An assistant's thought stands before what it says, as <think>, a line end, the thought, a
-    line end, </think> and two line ends. Its tool calls stand behind, each on a line of its own
-    after what was said, if anything was: <tool_call>, a line end, the call as JSON (`call_text`), a
-    line end, </tool_call>. What a tool answers is a turn of the user, between <tool_response>, a
-    line end, and a line end, </tool_response>.
+    Every message is a turn, with a line end behind it:
+
+        <|im_start|>{role}
+        {body}<|im_end|>
+
+    The body is the content. An assistant's has up to three parts, of which those that are empty
+    leave nothing behind, no empty line either:
+
+        <think>
+        {reasoning_content}
+        </think>
+
+        {content}
+        <tool_call>
+        {call_text(call)}
+        </tool_call>
+
+    What a tool answers is a turn of the user, in which <tool_response> and </tool_response> stand
+    on lines of their own above and below the content.
 
     Args:
         messages: dicts with "role" ("system", "user", "assistant" or "tool") and "content"; an
