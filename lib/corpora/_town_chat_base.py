@@ -179,6 +179,11 @@ class Draw:
         """Whether these two may come together in this split."""
         return is_held_out_pair(one, two) == self.held_out
 
+    def ask_anew(self, options: Ways) -> str:
+        """A wording that training never has."""
+        self.new_wording = True
+        return self.pick(options.unseen)
+
     def with_(self, one: str, pool: str, without: Container[str] = ()) -> str:
         """One of a pool ("places", say) that may come together with `one` in this split.
 

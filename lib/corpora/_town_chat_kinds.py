@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from lib.corpora._town_chat_base import Draw, Instruction, Maker
-from lib.corpora._town_chat_lists import choose, listing
+from lib.corpora._town_chat_choices import choose
+from lib.corpora._town_chat_lists import listing
 from lib.corpora._town_chat_manners import identity, polite
 from lib.corpora._town_chat_readings import form, reading, unknown
 from lib.corpora._town_chat_stories import begin, repeat, retell, write
 
 Makers = dict[str, tuple[Maker, float]]
 INSTRUCTIONS: Makers = {
-    "begin": (begin, 0.11),
-    "write": (write, 0.09),
-    "list": (listing, 0.08),
-    "choose": (choose, 0.09),
-    "repeat": (repeat, 0.08),
-    "retell": (retell, 0.12),
-    "reading": (reading, 0.17),
+    "begin": (begin, 0.10),
+    "write": (write, 0.07),
+    "list": (listing, 0.09),
+    "choose": (choose, 0.10),
+    "repeat": (repeat, 0.07),
+    "retell": (retell, 0.11),
+    "reading": (reading, 0.18),
     "unknown": (unknown, 0.09),
-    "form": (form, 0.09),
+    "form": (form, 0.12),
     "polite": (polite, 0.04),
-    "identity": (identity, 0.04),
+    "identity": (identity, 0.03),
 }
 """Every kind of instruction, and its share."""
 

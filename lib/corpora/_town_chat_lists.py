@@ -3,10 +3,8 @@
 # ruff: noqa: E501 (a phrase reads best on one line)
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
-from functools import cache
 
 from lib.corpora._town_chat_base import NO_SENTENCE, NUMBERS, Draw, Instruction, a_thing, user, ways
 from lib.corpora._town_lexicon import SINGULAR, TAGS
@@ -79,31 +77,7 @@ _MORE = {
 _ADMITTED = {sort: {*nouns, *_MORE[sort]} for sort, nouns in SORTS.items()}
 
 
-@dataclass(frozen=True)
-class Chooses:
-    """The answer names this one thing, and nothing else.
-
-    Attributes:
-        noun: the thing.
-        because: what may be said of it: "an animal" of "A fox is an animal."
-    """
-
-    noun: str
-    because: str = ""
-
-    def problem(self, answer: str) -> str:
-        """Why the answer is wrong."""
-        if answer[-1] not in ".!" or not answer[0].isupper():
-            return NO_SENTENCE
-        bare = self.noun in (*GIRLS, *BOYS, *_COLOURS)
-        it = self.noun if bare else rf"(?:{a_thing(self.noun)}|the {self.noun})"
-        why = rf"(?:{self.because})" if self.because else "-"
-        lead = rf"(?:it|that|this|{why}) (?:is|was)"
-        if re.fullmatch(
-            rf"(?:{lead} )?{it}|{it} (?:is|was|are|were) {why}", answer[:-1], re.IGNORECASE
-        ):
-            return ""
-        return f"expected {self.noun!r}"
+BARE = ("girls", "boys", "colours")
 
 
 @dataclass(frozen=True)
@@ -164,6 +138,28 @@ class Lists:
         return noun, ""
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """The answer names one of each of two sorts, in this order or the other."""
+
+    sorts: tuple[str, str]
+
+    def problem(self, answer: str) -> str:
+        """Why the answer is wrong."""
+        one, two = self.sorts
+        if answer[-1] not in ".!" or not answer[0].isupper():
+            return NO_SENTENCE
+        items = re.split(r",? and |, ", answer[:-1])
+        if len(items) != 2:
+            return f"expected two, got {len(items)}"
+        reasons = []
+        for sorts in ((one, two), (two, one)):
+            reasons.append("")
+            for sort, item in zip(sorts, items):
+                reasons[-1] = reasons[-1] or Lists(sort, 1).read(item)[1]
+        return "" if "" in reasons else reasons[0]
+
+
 # --- to list --------------------------------------------------------------------------------------
 
 _LIST = ways(
@@ -183,22 +179,47 @@ _CALLED = {
 }
 
 
-@cache
-def held_out_number(sort: str) -> int:
-    """How many of a sort are never asked for in training: two, three or four, by a hash."""
-    return 2 + hashlib.sha256(f"{sort} listed".encode()).digest()[0] % 3
+_PAIR = ways(
+    "Name {} and {}.; Please name {} and {}.; Tell me {} and {}.; Can you name {} and {}?; Give me {} and {}.",
+    "Name me {} and {}.; Please give me {} and {}.",
+)
+_ONE = {
+    "animals": "an animal",
+    "things to eat": "something to eat",
+    "toys": "a toy",
+    "tools": "a tool",
+    "things to wear": "something to wear",
+    "places": "a place",
+    "colours": "a colour",
+}
 
 
 def listing(draw: Draw) -> Instruction:
-    """ "Name three animals." """
-    sort = draw.pick(tuple(SORTS))
-    number = draw.number(2, 4)
-    while (number == held_out_number(sort)) != draw.held_out:
-        number = draw.number(2, 4)
+    """ "Name three animals." or "Name an animal and a toy." """
+    if draw.maybe(0.5):
+        return _one_of_each(draw)
+    return of_a_sort(draw)
+
+
+def of_a_sort(draw: Draw) -> Instruction:
+    """ "Name three animals." The held-out split asks in new words alone: there are few of these."""
+    sort, number = draw.pick(tuple(SORTS)), draw.number(2, 3)
     called = draw.pick(_CALLED.get(sort, (sort,)))
-    text = draw.ask(_LIST).format(f"{NUMBERS[number]} {called}")
+    asks = draw.ask(_LIST) if not draw.held_out else draw.ask_anew(_LIST)
+    text = asks.format(f"{NUMBERS[number]} {called}")
     items = some_of(draw, sort, number)
     return draw.instruction("list", [user(text)], as_list(sort, items), Lists(sort, number))
+
+
+def _one_of_each(draw: Draw) -> Instruction:
+    """ "Name an animal and a toy." """
+    while True:
+        one, two = draw.pick(tuple(_ONE)), draw.pick(tuple(_ONE))
+        if one != two and draw.fits(_ONE[one], _ONE[two]):
+            break
+    text = draw.ask(_PAIR).format(_ONE[one], _ONE[two])
+    named = [a_name(sort, some_of(draw, sort, 1)[0]) for sort in (one, two)]
+    return draw.instruction("list", [user(text)], capital(joined(named)) + ".", Pairs((one, two)))
 
 
 def some_of(draw: Draw, sort: str, number: int, after: str = "") -> list[str]:
@@ -214,51 +235,14 @@ def some_of(draw: Draw, sort: str, number: int, after: str = "") -> list[str]:
 
 def as_list(sort: str, items: list[str]) -> str:
     """ "A fox, a hen and a goat." """
-    bare = sort in ("girls", "boys", "colours")
-    words = [item if bare else a_thing(item) for item in items]
-    return capital(joined(words)) + "."
+    return capital(joined([a_name(sort, item) for item in items])) + "."
+
+
+def a_name(sort: str, item: str) -> str:
+    """ "a fox"; but names and colours have no article."""
+    return item if sort in BARE else a_thing(item)
 
 
 def joined(words: list[str]) -> str:
     """ "a fox, a hen and a goat"."""
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
-
-
-# --- to choose ------------------------------------------------------------------------------------
-
-_CHOOSE = ways(
-    """
-    Which of these is {is_a}: {these}?; Which is {is_a}: {these}?; Tell me which is {is_a}: {these}.;
-    What is {is_a}: {these}?; Which one is {is_a}: {these}?; Say which of these is {is_a}: {these}.
-    """,
-    "Tell me which of these is {is_a}: {these}.; Say which is {is_a}: {these}.; Which one of these is {is_a}: {these}?",
-)
-_IS_A = {
-    "animals": "an animal",
-    "things to eat": "something to eat",
-    "tools": "a tool",
-    "things to wear": "something to wear",
-    "places": "a place",
-    "people who work": "a person",
-}
-
-
-def choose(draw: Draw) -> Instruction:
-    """ "Which of these is an animal: a lantern, a fox or a bell?" """
-    while True:
-        sort = draw.pick(tuple(_IS_A))
-        noun = draw.pick(SORTS[sort])
-        if draw.fits(_IS_A[sort], noun):
-            break
-    sorts = [other for other in _IS_A if other != sort]
-    these = [noun]
-    for _ in range(draw.number(1, 2)):
-        other = sorts.pop(int(draw.random() * len(sorts)))
-        these.insert(draw.number(0, len(these)), draw.pick(SORTS[other]))
-    named = [a_thing(one) for one in these]
-    text = draw.ask(_CHOOSE).format(
-        is_a=_IS_A[sort], these=" or ".join([", ".join(named[:-1]), named[-1]])
-    )
-    return draw.instruction(
-        "choose", [user(text)], as_list(sort, [noun]), Chooses(noun, _IS_A[sort])
-    )

@@ -112,24 +112,26 @@ class Polite:
 
 # --- to be polite, and to say who one is ----------------------------------------------------------
 
+_HELP = ("What can I do for you?", "How can I help you?")
 TURNS = {
-    "hello": (ways("Hello!; Hello there!; Good day!; Hello, my friend!", "Hello to you!"),
-              ("Hello! What can I do for you?", "Hello! How can I help you?")),
-    "morning": (ways("Good morning!; Good morning to you!", "A very good morning to you!"),
-                ("Good morning! What can I do for you?", "Good morning! How can I help you?")),
-    "evening": (ways("Good evening!; Good evening to you!", "A good evening to you!"),
-                ("Good evening! What can I do for you?", "Good evening! How can I help you?")),
-    "well": (ways("How are you?; How are you today?; Are you well?", "How do you feel today?"),
+    "hello": (ways("Hello!; Hello there!; Good day!; Hello, my friend!", "Good day, my friend!; Hello there, my friend!"),
+              tuple(f"Hello! {help}" for help in _HELP)),
+    "morning": (ways("Good morning!; Good morning to you!; A good morning to you!", "Good morning, my friend!"),
+                tuple(f"Good morning! {help}" for help in _HELP)),
+    "evening": (ways("Good evening!; Good evening to you!; Good evening, my friend!", "A good evening to you!"),
+                tuple(f"Good evening! {help}" for help in _HELP)),
+    "well": (ways("How are you?; How are you today?; Are you well?; Good day! How are you?",
+                  "Hello! How are you?; Are you well today?"),
              ("I am well, thank you. How are you?", "Very well, thank you.")),
     "thanks": (ways("Thank you.; Thank you very much!; Many thanks!; Thank you for your help.; Thanks!",
                     "Thank you so much!; Many thanks for your help!"),
                ("You are welcome.", "You are very welcome.", "It was a pleasure.")),
-    "bye": (ways("Goodbye!; Goodbye, my friend!; I must go now. Goodbye!; See you soon!",
-                 "I have to go home. Goodbye!"), ("Goodbye! Come again soon.", "Goodbye!")),
-    "night": (ways("Good night!; I am tired. Good night!", "It is late. Good night!"),
+    "bye": (ways("Goodbye!; Goodbye, my friend!; I must go now. Goodbye!; See you soon!", "I must go home. Goodbye!"),
+            ("Goodbye! Come again soon.", "Goodbye!")),
+    "night": (ways("Good night!; I am tired. Good night!; Good night, my friend!", "I am so tired. Good night!"),
               ("Good night! Sleep well.", "Good night!")),
-    "praise": (ways("That was a nice story.; Well done!; You are very clever.; You did that well.",
-                    "That was very good.; You are very kind."),
+    "praise": (ways("That was a nice story.; Well done!; You are very clever.; You did that well.; That was good.",
+                    "That was a very nice story.; You did that very well."),
                ("Thank you. You are very kind.", "Thank you very much!")),
 }  # fmt: skip
 

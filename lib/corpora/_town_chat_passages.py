@@ -8,14 +8,14 @@ from lib.corpora._town_chat_base import EDIBLE, Draw, Who, a_thing, at
 from lib.corpora._town_lexicon import plural_of
 from lib.corpora._town_state import COLOURS
 from lib.corpora._town_teller import a, capital
-from lib.corpora._town_words import PLACES, WEATHERS
+from lib.corpora._town_words import WEATHERS
 
 
 class Fact(NamedTuple):
     """One thing that is so: `sort` says what `what` is.
 
     "home" and "went": a place; "kind": what somebody is; "has", "gave" and "found": a thing;
-    "likes": a food; "felt": a mood. `spot` is where something was found, "under a fern".
+    "likes": a food; "felt": a mood. `place` is where something was found.
     """
 
     sort: str
@@ -23,7 +23,7 @@ class Fact(NamedTuple):
     what: str
     look: str = ""
     whom: Who | None = None
-    spot: str = ""
+    place: str = ""
 
 
 class Passage(NamedTuple):
@@ -32,7 +32,6 @@ class Passage(NamedTuple):
     text: str
     facts: list[Fact]
     untold: list[Fact]
-    people: list[Who]
 
 
 MOODS = ("sad", "tired", "happy", "hungry", "worried", "cross", "glad", "lonely", "proud")
@@ -67,7 +66,6 @@ class _Writing:
             self.say(f"{what} called {name} lived {place}", kind, home)
         elif way < 0.75:
             self.say(f"{name} lived {place}", home)
-            self.untold.append(kind)
         else:
             self.say(f"{name} was {a(f'{who.trait} {who.kind}')}", kind)
             self.untold.append(home)
@@ -75,7 +73,7 @@ class _Writing:
     def has(self) -> None:
         noun, look = self.draw.thing_of(self.who)
         self.noun = noun
-        looks = look if look in COLOURS or self.maybe(0.3) else ""
+        looks = look if look in COLOURS else ""
         self.say(f"{self.who.she} had {a_thing(noun, looks)}", Fact("has", self.who, noun, looks))
         if not looks:
             self.untold.append(Fact("colour", self.who, noun))
@@ -105,10 +103,10 @@ class _Writing:
 
     def found(self) -> None:
         noun, look = self.draw.thing_of(self.who, (self.noun,))
-        spot = self.pick(PLACES[self.pick(tuple(PLACES))].spots)
-        look = look if self.maybe(0.3) else ""
-        words = f"{self.when()}{self.who.she} found {a_thing(noun, look)} {spot}"
-        self.say(words, Fact("found", self.who, noun, look, spot=spot))
+        place = self.draw.with_(self.who.name, "places", (self.who.home,))
+        look = look if look in COLOURS and self.maybe(0.5) else ""
+        words = f"{self.when()}{self.who.she} found {a_thing(noun, look)} {at(place)}"
+        self.say(words, Fact("found", self.who, noun, look, place=place))
 
     def gave(self) -> None:
         """A present; it may be what they had."""
@@ -131,13 +129,14 @@ def passage(draw: Draw) -> Passage:
     writing.intro()
     if draw.maybe(0.6):
         (writing.has if draw.maybe(0.6) else writing.likes)()
-    if len(writing.sentences) < 2 or draw.maybe(0.6):
+    if len(writing.sentences) < 2 or draw.maybe(0.4):
         way = draw.random()
-        (writing.gave if way < 0.4 else writing.found if way < 0.6 else writing.went if way < 0.85
-         else writing.felt)()  # fmt: skip
+        at_home = any(fact.sort == "home" for fact in writing.facts)
+        (writing.gave if way < 0.45 else writing.went if way < 0.7 else writing.felt
+         if way < 0.8 or at_home else writing.found)()  # fmt: skip
     told = {fact.sort for fact in writing.facts}
     told |= {"went"} if "found" in told else set()
-    for sort in ("likes", "went", "felt"):
+    for sort in ("likes", "went"):
         if sort not in told:
             writing.untold.append(Fact(sort, who, ""))
-    return Passage(" ".join(writing.sentences), writing.facts, writing.untold, [who])
+    return Passage(" ".join(writing.sentences), writing.facts, writing.untold)

@@ -3,9 +3,10 @@
 # ruff: noqa: E501 (a phrase reads best on one line)
 from __future__ import annotations
 
+from lib.corpora._town_chat_answers import Says, is_now, phrase, statement
 from lib.corpora._town_chat_base import Draw, Instruction, system, user, ways
 from lib.corpora._town_chat_passages import passage
-from lib.corpora._town_chat_questions import Says, asked, is_now, phrase, question, statement
+from lib.corpora._town_chat_questions import asked, question
 from lib.corpora._town_chat_tasks import Unsaid
 
 
@@ -56,7 +57,7 @@ _BEGIN = ways(
     "Begin every answer with the word {}.; Always begin your answer with the word {}.",
     "Please begin every answer with the word {}.",
 )
-_FIRST = ("Well", "Oh", "Yes", "Indeed")
+_FIRST = ("Well", "Oh")
 
 
 def form(draw: Draw) -> Instruction:

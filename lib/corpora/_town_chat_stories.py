@@ -18,6 +18,7 @@ from lib.corpora._town_chat_base import (
 )
 from lib.corpora._town_chat_tasks import Begins, Copies, Happens, Repeats
 from lib.corpora._town_lexicon import plural_of
+from lib.corpora._town_state import COLOURS
 from lib.corpora._town_teller import a, capital
 from lib.corpora._town_words import KINDS, PLACES, THINGS, TRAITS, WEATHERS
 
@@ -139,7 +140,7 @@ REPEAT = ways(
     """,
     "Write {w} {n}.; Please write the word {w} {n}.; Can you write the word {w} {n}?",
 )
-TIMES = {2: "twice", 3: "three times", 4: "four times", 5: "five times"}
+TIMES = {2: "twice", 3: "three times", 4: "four times"}
 _ECHO = ways(
     "Say after me: {}; Say this again: {}; Please say this: {}; Write this down: {}; Say: {}",
     "Please say after me: {}; Write: {}; Please write this down: {}",
@@ -153,7 +154,7 @@ def repeat(draw: Draw) -> Instruction:
         line = told(draw.pick((told_lines(draw, who)[:1], told_lines(draw, who)[1:2])), who)
         return draw.instruction("repeat", [user(draw.ask(_ECHO).format(line))], line, Copies(line))
     while True:
-        word, number = draw.pick(WORDS), draw.number(2, 5)
+        word, number = draw.pick(WORDS), draw.number(2, 4)
         if draw.fits(word, NUMBERS[number]):
             break
     text = draw.ask(REPEAT).format(w=word, n=TIMES[number])
@@ -202,6 +203,7 @@ def told_lines(draw: Draw, who: Who) -> list[str]:
     """Two or three sentences about somebody, with places to fill in."""
     pick, trait = draw.pick, a(who.trait)
     noun, look = draw.thing_of(who)
+    look = look if look in COLOURS else ""
     first = pick((
         f"Once there was {trait} {{kind}} called {{name}}.",
         f"Once, {trait} {{kind}} called {{name}} lived {at(who.home)}.",

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (a phrase reads best on one line)
 from __future__ import annotations
 
+from lib.corpora._town_chat_answers import Says, is_now, statement
 from lib.corpora._town_chat_base import (
     NUMBERS,
     Draw,
@@ -15,11 +16,12 @@ from lib.corpora._town_chat_base import (
     user,
     ways,
 )
+from lib.corpora._town_chat_choices import Chooses
 from lib.corpora._town_chat_kinds import INSTRUCTIONS, Makers, of_kind
-from lib.corpora._town_chat_lists import WELL_KNOWN, Chooses, Lists, as_list, listing, some_of
+from lib.corpora._town_chat_lists import WELL_KNOWN, Lists, as_list, of_a_sort, some_of
 from lib.corpora._town_chat_manners import TURNS, Polite
 from lib.corpora._town_chat_passages import Fact, Passage, passage
-from lib.corpora._town_chat_questions import Says, asked, is_now, question, statement
+from lib.corpora._town_chat_questions import asked, question
 from lib.corpora._town_chat_readings import laid_out
 from lib.corpora._town_chat_stories import REPEAT, TIMES, WORDS, begin_request, in_a_row
 from lib.corpora._town_chat_tasks import Begins, Repeats
@@ -190,11 +192,11 @@ _WHICH = {
 
 def more(draw: Draw) -> Instruction:
     """ "Name three animals." ... "One more." """
-    first = listing(draw)
+    first = of_a_sort(draw)
     task = first.task
     assert isinstance(task, Lists)
     while first.answer[:-1].split()[-1] >= WELL_KNOWN[task.sort][-1]:
-        first = listing(draw)
+        first = of_a_sort(draw)
         task = first.task
         assert isinstance(task, Lists)
     sort, items = task.sort, _items(first.answer, task.sort)
@@ -207,7 +209,7 @@ def more(draw: Draw) -> Instruction:
 
 def which(draw: Draw) -> Instruction:
     """ "Name three animals." ... "Which did you name first?" """
-    first = listing(draw)
+    first = of_a_sort(draw)
     task = first.task
     assert isinstance(task, Lists)
     items = _items(first.answer, task.sort)
@@ -263,9 +265,9 @@ _AGAIN = ways(
 def again(draw: Draw) -> Instruction:
     """ "Say the word lantern three times." ... "And now twice." """
     word = draw.pick(WORDS)
-    one, two = draw.number(2, 5), draw.number(2, 5)
+    one, two = draw.number(2, 4), draw.number(2, 4)
     while two == one or not draw.fits(word, NUMBERS[one]):
-        word, one, two = draw.pick(WORDS), draw.number(2, 5), draw.number(2, 5)
+        word, one, two = draw.pick(WORDS), draw.number(2, 4), draw.number(2, 4)
     turns = [user(draw.ask(REPEAT).format(w=word, n=TIMES[one])),
              assistant(in_a_row((word,) * one)), user(draw.ask(_AGAIN).format(TIMES[two]))]  # fmt: skip
     words = (word,) * two
