@@ -165,7 +165,7 @@ class Pairs:
 _LIST = ways(
     """
     Name {}.; List {}.; Please name {}.; Can you name {}?; Tell me {}.; Which {} do you know?;
-    I would like to hear of {}.; Name me {}, please.
+    Think of {}.; Name me {}, please.
     """,
     "Please list {}.; Give me {}.; Can you list {}?",
 )
@@ -177,8 +177,6 @@ _CALLED = {
     "toys": ("toys", "things to play with"),
     "people who work": ("people who work", "people who work in the town"),
 }
-
-
 _PAIR = ways(
     "Name {} and {}.; Please name {} and {}.; Tell me {} and {}.; Can you name {} and {}?; Give me {} and {}.",
     "Name me {} and {}.; Please give me {} and {}.",

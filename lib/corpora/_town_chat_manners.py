@@ -147,9 +147,9 @@ A_MODEL = "a small language model"
 _WHO = ways(
     """
     Who are you?; Who is this?; Tell me who you are.; Please tell me who you are.; Whom am I talking to?;
-    Can you tell me who you are?; Who am I talking to?; Hello! Who are you?; Say who you are.; Who is there?
+    Can you tell me who you are?; Who am I talking to?; Hello! Who are you?; I would like to know who you are.; Say who you are.; Who is there?
     """,
-    "I would like to know who you are.; Good morning! Who are you?; Please say who you are.; With whom do I talk?",
+    "Good morning! Who are you?; Please say who you are.; With whom do I talk?",
 )
 _CALL = ways(
     """
@@ -163,7 +163,7 @@ _WHAT = ways(
     What are you?; Are you a person?; Are you a child?; Are you a language model?; Tell me what you are.;
     Tell me about yourself.; Are you a girl or a boy?; Say something about yourself.
     """,
-    "Are you a man or a woman?; Please tell me about yourself.; What kind of creature are you?",
+    "Are you an animal?; Please tell me about yourself.; What kind of creature are you?",
 )
 _CAN = ways(
     """

@@ -6,7 +6,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 from lib.corpora._town_chat_base import (
-    EDIBLE,
     NUMBERS,
     Draw,
     Instruction,
@@ -16,6 +15,7 @@ from lib.corpora._town_chat_base import (
     user,
     ways,
 )
+from lib.corpora._town_chat_passages import LIKED
 from lib.corpora._town_chat_tasks import Begins, Copies, Happens, Repeats
 from lib.corpora._town_lexicon import plural_of
 from lib.corpora._town_state import COLOURS
@@ -136,7 +136,7 @@ WORDS = tuple(n for n in (*KINDS, *PLACES, *THINGS))
 REPEAT = ways(
     """
     Say the word {w} {n}.; Say {w} {n}.; Please say the word {w} {n}.; Write the word {w} {n}.;
-    Can you say {w} {n}?; Say {n} the word {w}.; Tell me the word {w} {n}.
+    Can you say {w} {n}?; Say the word {w} {n}, please.; Please say {w} {n}.
     """,
     "Write {w} {n}.; Please write the word {w} {n}.; Can you write the word {w} {n}?",
 )
@@ -214,7 +214,7 @@ def told_lines(draw: Draw, who: Who) -> list[str]:
     friend = draw.somebody(who).name
     more = [
         f"{{She}} had {a_thing(noun, look)}.",
-        f"{{She}} liked to eat {plural_of(pick(EDIBLE))}.",
+        f"{{She}} liked to eat {plural_of(pick(LIKED))}.",
         f"{{Her}} friend {friend} gave {{him}} {a_thing(noun)}.",
         f"One day, {{she}} went to the {draw.with_(who.name, 'places', (who.home,))}.",
         f"{{She}} liked to visit {{her}} friend {friend}.",
@@ -236,13 +236,16 @@ _BACKWARDS = ways(
 )
 
 
+_PLAIN = (*KINDS, *PLACES)
+
+
 def backwards(draw: Draw) -> Instruction:
     """ "Say it backwards: fox, lantern, mill." """
     number = draw.number(3, 5)
     while True:
         words: list[str] = []
         while len(words) < number:
-            word = draw.pick(WORDS)
+            word = draw.pick(_PLAIN)
             if word not in words:
                 words.append(word)
         if any(draw.is_new(one, two) for one, two in pairwise(words)) == draw.held_out:

@@ -18,13 +18,14 @@ from lib.corpora._town_chat_base import (
 )
 from lib.corpora._town_chat_choices import Chooses
 from lib.corpora._town_chat_kinds import INSTRUCTIONS, Makers, of_kind
-from lib.corpora._town_chat_lists import WELL_KNOWN, Lists, as_list, of_a_sort, some_of
+from lib.corpora._town_chat_lists import BARE, WELL_KNOWN, Lists, as_list, of_a_sort, some_of
 from lib.corpora._town_chat_manners import TURNS, Polite
 from lib.corpora._town_chat_passages import Fact, Passage, passage
 from lib.corpora._town_chat_questions import asked, question
 from lib.corpora._town_chat_readings import laid_out
 from lib.corpora._town_chat_stories import REPEAT, TIMES, WORDS, begin_request, in_a_row
 from lib.corpora._town_chat_tasks import Begins, Repeats
+from lib.corpora._town_state import COLOURS
 from lib.corpora._town_teller import a, capital
 from lib.corpora._town_words import BOYS, GIRLS, KINDS
 
@@ -55,6 +56,7 @@ def told_story(draw: Draw, who: Who, has: bool) -> tuple[str, list[Fact]]:
         )
     if has:
         noun, look = draw.thing_of(who)
+        look = look if look in COLOURS else ""
         text += f" {who.she.capitalize()} had {a_thing(noun, look)}."
         facts.append(Fact("has", who, noun, look))
     return text, facts
@@ -183,49 +185,43 @@ _MORE = {
     2: ways("Two more.; Name two more.; Two more, please.; And two more?", "Give me two more."),
 }
 _WHICH = {
-    0: ways("Which did you name first?; Which was the first one?; Say the first one again.",
+    0: ways("Which did you name first?; Which was the first one?; What did you name first?",
             "What was the first one?"),
-    -1: ways("Which did you name last?; Which was the last one?; Say the last one again.",
+    -1: ways("Which did you name last?; Which was the last one?; What did you name last?",
              "What was the last one?"),
 }  # fmt: skip
 
 
 def more(draw: Draw) -> Instruction:
     """ "Name three animals." ... "One more." """
-    first = of_a_sort(draw)
-    task = first.task
-    assert isinstance(task, Lists)
-    while first.answer[:-1].split()[-1] >= WELL_KNOWN[task.sort][-1]:
-        first = of_a_sort(draw)
-        task = first.task
-        assert isinstance(task, Lists)
-    sort, items = task.sort, _items(first.answer, task.sort)
-    left = [item for item in WELL_KNOWN[sort] if item > items[-1]]
+    left: list[str] = []
+    while not left:
+        first, sort, items = _a_list(draw)
+        left = [item for item in WELL_KNOWN[sort] if item > items[-1]]
     number = draw.number(1, min(2, len(left)))
-    new = some_of(draw, sort, number, items[-1])
     turns = [*first.messages, user(draw.ask(_MORE[number]))]
+    new = some_of(draw, sort, number, items[-1])
     return draw.instruction("more", turns, as_list(sort, new), Lists(sort, number, items))
 
 
 def which(draw: Draw) -> Instruction:
     """ "Name three animals." ... "Which did you name first?" """
+    first, sort, items = _a_list(draw)
+    while sort in BARE:
+        first, sort, items = _a_list(draw)
+    place = draw.pick((0, -1))
+    turns = [*first.messages, user(draw.ask(_WHICH[place]))]
+    because = f"the {'first' if place == 0 else 'last'}(?: one)?"
+    item = items[place]
+    return draw.instruction("which", turns, f"It was the {item}.", Chooses(item, because))
+
+
+def _a_list(draw: Draw) -> tuple[Instruction, str, tuple[str, ...]]:
+    """A list, of what it is, and what it names."""
     first = of_a_sort(draw)
     task = first.task
     assert isinstance(task, Lists)
-    items = _items(first.answer, task.sort)
-    place = draw.pick((0, -1))
-    turns = [*first.messages, user(draw.ask(_WHICH[place]))]
-    item = items[place]
-    which_one = "first" if place == 0 else "last"
-    answer = as_list(task.sort, [item])
-    low = answer if task.sort in ("girls", "boys") else answer[0].lower() + answer[1:]
-    answer = f"The {which_one} one was {low}"
-    return draw.instruction("which", turns, answer, Chooses(item, f"the {which_one}(?: one)?"))
-
-
-def _items(answer: str, sort: str) -> tuple[str, ...]:
-    """What a list names."""
-    return Lists(sort, 1).items(answer)[0]
+    return first, task.sort, task.items(first.answer)[0]
 
 
 # --- who asks, how often, and thanks --------------------------------------------------------------
@@ -289,10 +285,10 @@ CHATS: Makers = {
     "told": (told, 0.22),
     "second": (second, 0.18),
     "correct": (correct, 0.18),
-    "more": (more, 0.09),
+    "more": (more, 0.07),
     "which": (which, 0.08),
     "name": (name, 0.10),
     "again": (again, 0.05),
-    "thanks": (thanks, 0.10),
+    "thanks": (thanks, 0.12),
 }
 """Every kind of chat, and its share."""
