@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +47,13 @@ MAKERS: dict[str, Callable[..., Instruction]] = {
     "reversals": reversal,
 }
 SPLITS = ("train", "held_out")
+ROOT = Path(__file__).parents[1]
+FROZEN = {
+    "instructions": "513e9b79c2502742bb8fcd191c432912f0034e17301c68ae324ef2ac4c397589",
+    "chats": "229b6f0a48c14fef398bc488071a2756e4359eb6f6cf4bd01a73f236b4fa3a69",
+    "identity": "46e191048f9ad8cc6c167879012baef966af7f3c277aba383be4b968911cf89e",
+    "reversals": "efd3de18d41d4e8bdbddba02a100eb199a3665cc5a019f3a7671f8fe050bc3ce",
+}
 
 
 @cache
@@ -119,6 +129,29 @@ def test_nothing_but_the_number_counts() -> None:
         assert len(texts) > (60 if make is identity else 150)
         with pytest.raises(CorpusError, match="'train' or 'held_out'"):
             make(0, "all")
+
+
+DIGEST = (
+    "import hashlib; from lib.corpora import read; "
+    "[print(part, hashlib.sha256(chr(0).join(read('town', part, split='all', size=1000)).encode())"
+    ".hexdigest()) for part in ('instructions', 'chats', 'identity', 'reversals')]"
+)
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_the_same_bytes_on_every_python(version: str) -> None:
+    """Also without torch and with another hash seed. Checkpoints were trained on these bytes."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        python = Path(sys.executable)
+    else:
+        found = sorted(Path.home().glob(f".pyenv/versions/{version}*/bin/python"))
+        if not found:
+            pytest.skip(f"there is no Python {version} here")
+        python = found[-1]
+    run = subprocess.run([python, "-c", DIGEST], cwd=ROOT, capture_output=True, text=True,
+                         env={"PYTHONHASHSEED": "7"})  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert dict(line.split() for line in run.stdout.splitlines()) == FROZEN
 
 
 def test_speed() -> None:

@@ -53,7 +53,7 @@ class Instruction:
         messages: dicts with "role" and "content": perhaps a system turn, then the user and the
             assistant in turns. The last one is a model answer.
         kind: what is asked for at the end, "begin" or "list" for instance.
-        new_wording: it is asked in words that training never has.
+        new_wording: something in it is asked in words that training never has.
         task: what a right answer must do; `check` asks it.
     """
 

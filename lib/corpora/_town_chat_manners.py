@@ -161,9 +161,9 @@ _CALL = ways(
 _WHAT = ways(
     """
     What are you?; Are you a person?; Are you a child?; Are you a language model?; Tell me what you are.;
-    Tell me about yourself.; Are you a girl or a boy?; Say something about yourself.
+    Tell me about yourself.; Are you a girl or a boy?; Are you an animal?; Say something about yourself.
     """,
-    "Are you an animal?; Please tell me about yourself.; What kind of creature are you?",
+    "Are you a man?; Please tell me about yourself.; What kind of creature are you?",
 )
 _CAN = ways(
     """

@@ -32,8 +32,8 @@ _ASKED: dict[tuple[str, str], tuple[str, str]] = {
     ("found", "what"): ("What did {n} find?; What did {n} find {q}?", "what {n} found"),
     ("likes", "what"): ("What did {n} like to eat?; What does {n} like to eat?", "what {n} likes to eat"),
     ("likes", "who"): ("Who liked {noun}?; Who liked to eat {noun}?", "who liked to eat {noun}"),
-    ("went", "what"): ("Where did {n} go?; Where was it that {n} went?", "where {n} went"),
-    ("went", "who"): ("Who went to the {noun}?; Who was it that went to the {noun}?", "who went to the {noun}"),
+    ("went", "what"): ("Where did {n} go?; To what place did {n} go?", "where {n} went"),
+    ("went", "who"): ("Who went to the {noun}?; Who made a trip to the {noun}?", "who went to the {noun}"),
     ("felt", "what"): ("How did {n} feel?; How was {n}?", "how {n} felt"),
     ("felt", "who"): ("Who was {noun}?; Who felt {noun}?", "who was {noun}"),
 }  # fmt: skip

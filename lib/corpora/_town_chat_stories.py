@@ -29,11 +29,11 @@ _BEGIN = ways(
     Begin a story about {}.; Start a story about {}.; Please begin a story about {}.;
     Can you begin a story about {}?; Tell me the beginning of a story about {}.;
     How does a story about {} begin?; I would like to hear the beginning of a story about {}.;
-    Tell me how a story about {} begins.
+    Tell me the first words of a story about {}.
     """,
     """
     Will you start a story about {}?; Let me hear the beginning of a story about {}.;
-    Please tell me how a story about {} could begin.
+    Please tell me the first words of a story about {}.
     """,
 )
 

@@ -123,7 +123,7 @@ _MAKE = ways(
 )
 _NAME = ways(
     "No, call {him} {n}.; Call {him} {n} instead.; Please call {him} {n}.; Let {him} be called {n}.",
-    "No, {her} name is {n}.; Give {him} the name {n}.",
+    "Please call {him} {n} instead.; No, let {him} be called {n}.",
 )
 _LIVE = ways(
     "No, let {him} live {p}.; Let {him} live {p} instead.; Please let {him} live {p}.",
@@ -180,10 +180,10 @@ def _fill(lines: str, who: Who) -> str:
 
 # --- lists that go on -----------------------------------------------------------------------------
 
-_MORE = {
-    1: ways("One more.; Name one more.; One more, please.; And one more?", "Give me one more."),
-    2: ways("Two more.; Name two more.; Two more, please.; And two more?", "Give me two more."),
-}
+_MORE = ways(
+    "One more.; Name one more.; One more, please.; And one more?",
+    "Give me one more.; And one more, please.",
+)
 _WHICH = {
     0: ways("Which did you name first?; Which was the first one?; What did you name first?",
             "What was the first one?"),
@@ -198,10 +198,9 @@ def more(draw: Draw) -> Instruction:
     while not left:
         first, sort, items = _a_list(draw)
         left = [item for item in WELL_KNOWN[sort] if item > items[-1]]
-    number = draw.number(1, min(2, len(left)))
-    turns = [*first.messages, user(draw.ask(_MORE[number]))]
-    new = some_of(draw, sort, number, items[-1])
-    return draw.instruction("more", turns, as_list(sort, new), Lists(sort, number, items))
+    turns = [*first.messages, user(draw.ask(_MORE))]
+    new = some_of(draw, sort, 1, items[-1])
+    return draw.instruction("more", turns, as_list(sort, new), Lists(sort, 1, items))
 
 
 def which(draw: Draw) -> Instruction:
@@ -285,8 +284,8 @@ CHATS: Makers = {
     "told": (told, 0.22),
     "second": (second, 0.18),
     "correct": (correct, 0.18),
-    "more": (more, 0.07),
-    "which": (which, 0.08),
+    "more": (more, 0.06),
+    "which": (which, 0.10),
     "name": (name, 0.10),
     "again": (again, 0.05),
     "thanks": (thanks, 0.12),

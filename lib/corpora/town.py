@@ -29,7 +29,8 @@ Document i depends on (seed, part, split, i) alone: on every machine and Python 
 none is kept in memory. What is held out are combinations: who (by kind) did what with which thing,
 ("fox", "lend", "lantern") for instance. One combination in ten, chosen by a hash, never happens in
 training; in a held-out story at least one does. For sums it is the operations, 37 + 25 say; for
-tellings and preferences who is asked about, Cora the fox for instance.
+tellings and preferences who is asked about, Cora the fox for instance; for conversations
+`instruction` says it.
 """
 
 from __future__ import annotations
