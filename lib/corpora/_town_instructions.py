@@ -4,19 +4,19 @@ Every conversation knows what a right answer must do. The checks read the answer
 and not how it is worded: a beginning is read by the town's checker, a sentence by its grammar, a
 list by its dictionary.
 
-| kind       | an instruction                                      | an answer                       |
-|------------|-----------------------------------------------------|---------------------------------|
-| "begin"    | Begin a story about a kind fox called Cora.         | Once there was a kind fox ...   |
-| "write"    | Write a sentence in which Max finds the ring.       | One day, Max found the ring.    |
-| "list"     | Name three animals. Name a toy and a place.         | A cow, a fox and a hen.         |
-| "choose"   | Which is a tool: a saw or an owl?                   | The saw.                        |
-| "repeat"   | Say owl twice. Say after me: She had a kite.        | Here you are: owl, owl.         |
-| "retell"   | Tell this again about a girl called Mia: ...        | the same of Mia                 |
-| "reading"  | Cora lived at the mill. Where does Cora live?       | She lives at the mill.          |
-| "unknown"  | Cora lived at the mill. What does Cora like to eat? | The story does not say.         |
-| "form"     | the same, under a system turn: Give short answers.  | At the mill.                    |
-| "polite"   | Good morning!                                       | Good morning! ...               |
-| "identity" | Who are you?                                        | I am Mini, a small ...          |
+| kind       | an instruction                                      | an answer                     |
+|------------|-----------------------------------------------------|-------------------------------|
+| "begin"    | Begin a story about a kind fox called Cora.         | Once there was a kind fox ... |
+| "write"    | Write a sentence in which Max finds the ring.       | One day, Max found the ring.  |
+| "list"     | Name three animals. Name a toy and a place.         | A cow, a fox and a hen.       |
+| "choose"   | Which is a tool: a saw or an owl?                   | The saw.                      |
+| "repeat"   | Say owl twice. Say after me: She had a kite.        | Here you are: owl, owl.       |
+| "retell"   | Tell this again about a girl called Mia: ...        | the same of Mia               |
+| "reading"  | Cora lived at the mill. Where does Cora live?       | She lives at the mill.        |
+| "unknown"  | Cora lived at the mill. What does Cora like to eat? | The story does not say.       |
+| "form"     | the same, under a system turn: Give short answers.  | At the mill.                  |
+| "polite"   | Good morning!                                       | Good morning! ...             |
+| "identity" | Who are you?                                        | I am Mini, a small ...        |
 
 The kinds of chats: "told" asks for what the assistant has just told, "second" is a second question
 about a passage, "correct" has something made otherwise, "more" and "which" go back to a list,
