@@ -320,8 +320,37 @@ def ship(run: str | Path, name: str, dtype: torch.dtype = torch.float16) -> Path
     card = read_card(found)
     weights, config = read_tensors(found, WEIGHTS, card), Config.from_dict(card["config"])
     told = {key: value for key, value in card.items() if key not in ("config", "files")}
+    made = str(card.get("command", ""))
+    if (DATA / f"{name}_recipe.json").exists():
+        made = made.replace("FILE", f"data/{name}_recipe.json")
+    if made:
+        told["command"] = f"{made}; python -m lib.checkpoint {run} {name}"
+    if (found / TRAINING).exists():
+        kept = load_training(found)
+        if "history" in kept:
+            told["results"] = _results(json.loads(bytes(kept["history"].tolist())))
     # Whatever the weights are of: a language model, or a reward model.
     return _save(DATA / name, weights, config, load_tokenizer(found), told, None, dtype)
+
+
+def _results(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a run has measured, in short: what it read, how long it took, where it came to.
+
+    Each measure of held-out text is a list of [step, value].
+    """
+    steps = [record for record in records if "loss" in record]
+    usual = {"step", "loss", "gradient_norm", "rate", "tokens", "seconds"}
+    measured: dict[str, Any] = {}
+    for record in records:
+        for key in set(record) - usual:
+            measured.setdefault(key, []).append([record["step"], round(record[key], 4)])
+    last = steps[-50:]
+    return {
+        **dict(sorted(measured.items())),
+        "last_loss": round(sum(record["loss"] for record in last) / max(len(last), 1), 4),
+        "tokens": sum(record["tokens"] for record in steps),
+        "hours": round(sum(record["seconds"] for record in steps) / 3600, 2),
+    }
 
 
 def sha256(path: str | Path) -> str:
