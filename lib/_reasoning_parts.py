@@ -69,15 +69,18 @@ def answer_of(text: str) -> int | None:
     """The number that a reply gives as its answer, behind its thought; None if it gives none.
 
     There must be exactly one: who says several numbers has not answered. A thought that never ends
-    is no answer either.
+    is no answer either; and what follows the first </think> is no thought any more, even if a model
+    whose thought was cut off goes on as if it were.
 
     >>> answer_of("<think>\\n3 * 5 = 15.\\n</think>\\n\\n15"), answer_of("15 or 16"), answer_of("")
     (15, None, None)
     """
-    text = text.split("<|im_end|>")[0]
-    if text.count("<think>") > text.count("</think>"):
-        return None
-    numbers = re.findall(r"-?\d+(?:[.,]\d+)*", text.split("</think>")[-1])
+    thought, ended, answer = text.split("<|im_end|>")[0].partition("</think>")
+    if not ended:
+        if "<think>" in thought:
+            return None
+        answer = thought
+    numbers = re.findall(r"-?\d+(?:[.,]\d+)*", answer)
     if len(numbers) != 1 or not re.fullmatch(r"-?\d{1,9}", numbers[0]):
         return None
     return int(numbers[0])

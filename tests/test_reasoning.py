@@ -286,7 +286,8 @@ def test_the_right_answer_is_right(think: bool) -> None:
         ("1,200", None),
         ("<think>\n3 * 4 = 12", None),
         ("<think>\n3 * 4 = 12.\n</think>", None),
-        ("<think> 12 </think> <think> 12", None),
+        ("<think> 12 </think> <think>", None),
+        ("<think></think>\n3 * 4 = 12.\n</think>\n\n12", None),
         ("1" * 30, None),
     ],
 )

@@ -620,8 +620,8 @@ def read_after_update(self, prompts, rewards, divergences):
 
 @mistake(
     UPDATE,
-    "The baseline is read after the past was partly forgotten. That leaves it as it is... but for α, "
-    "which alone was forgotten: read both before anything changes.",
+    "The baseline is read when α has been partly forgotten and β not yet: read it before anything "
+    "changes.",
 )
 def read_between(self, prompts, rewards, divergences):
     return _update(self, prompts, rewards, divergences,
