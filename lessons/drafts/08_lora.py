@@ -1,0 +1,653 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     name: python3
+#     display_name: Python 3
+# ---
+
+# %% [markdown]
+# # LoRA
+#
+# **How do I adapt a model I cannot afford to train?**
+#
+# The assistant of the last lesson is called Mini, and does what it has been shown. Now you
+# would like it to bear another name, or to learn a trick that nobody has taught it. You know
+# a way: show it examples, train all its weights again, keep a second copy. With five million
+# weights nobody minds. With eight billion, training needs a machine that few people own, and
+# each new habit becomes a file as large as the model.
+#
+# There is a cheaper way, and it is now how most people fine-tune most models. Leave the model
+# as it is. Put a small detour beside some of its layers, and train the detour alone. It can be
+# taken away again, swapped for another, sent by mail, or melted into the weights.
+#
+# You will write four functions. They become `lib.lora`. Plan two hours; the cells themselves
+# run in about two and a half minutes.
+
+# %%
+import json
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor, nn
+
+from lib import hub
+from lib.chat import reply
+from lib.checkpoint import load, load_tokenizer, start_from
+from lib.corpora import read
+from lib.corpora.town import Instruction, follows, identity, instruction, reversal
+from lib.course import exercise, given, hint, progress, settle, show, solution
+from lib.course.figures import use_style
+from lib.course.widgets import explore
+from lib.lora import LAYERS, Adapter, LowRank, QuantisedLinear, check_size
+from lib.lora import combine_adapters, linear_layers, replace_module
+from lib.ngram import bits_per_byte
+from lib.optim import AdamW
+from lib.sft import draw_rows, encode_conversations, evaluate_sft, pack_rows, sft_loss
+from lib.training import History, best_precision, document_starts, encode_documents
+from lib.training import evaluate_loss, train
+from lib.transformer import Transformer
+
+use_style()
+torch.set_printoptions(precision=3, sci_mode=False, linewidth=88)
+
+# %% [markdown]
+# ## Another name, in seconds
+#
+# Here is the finished thing. The town has questions to the assistant itself, with answers
+# by one called Pip. We read 400 of them and train for a few seconds. (`OWN = True` would start
+# from the assistant that you have kept yourself, if you have.)
+
+# %%
+OWN = False
+device = "cuda" if torch.cuda.is_available() else "cpu"
+home = start_from("assistant", OWN)
+tokenizer = load_tokenizer(home)
+ATTENTION = ("query", "key", "value", "output")  # the layers that we shall adapt
+
+
+def rows_of(asked: Sequence[Instruction]) -> dict[str, Tensor]:
+    """Conversations as tokens, packed into rows of 256 places."""
+    return pack_rows(*encode_conversations([a.messages for a in asked], tokenizer), 256)
+
+
+def learn(model: nn.Module, rows: dict[str, Tensor], n_steps: int, lr: float = 5e-3,
+          n_rows: int = 4, seed: int = 0, **settings) -> History:  # fmt: skip
+    """Train whatever is not frozen, on `n_rows` rows a step."""
+    moved = [p for p in model.parameters() if p.requires_grad]
+    optimizer = AdamW([{"params": moved}], lr=lr)
+    return train(model, draw_rows(rows, n_rows, seed), n_steps, optimizer, sft_loss,
+                 precision=best_precision(device), seed=seed, **settings)  # fmt: skip
+
+
+def ask(model: Transformer, *questions: str) -> None:
+    """Print each question with the model's answer."""
+    asked = [[{"role": "user", "content": question}] for question in questions]
+    for question, answer in zip(questions, reply(model, tokenizer, asked, 40)):
+        print(f"{question:42} {answer['content']}")
+
+
+# %%
+from lib.lora import add_lora as finished_add
+from lib.lora import trainable_parameters as finished_count
+from lib.lora import without_lora
+
+pip_rows = rows_of([identity(i, name="Pip") for i in range(400)])
+model = load(home, device)
+ask(model, "Who are you?", "What is your name?")
+
+torch.manual_seed(0)
+finished_add(model, rank=8, alpha=16, where=ATTENTION)
+trained, total = finished_count(model)
+learn(model, pip_rows, 30, n_rows=2)
+ask(model, "Who are you?", "What is your name?")
+print(f"{trained:,} of {total:,} numbers were trained: {trained / total:.1%}")
+with without_lora(model):
+    ask(model, "Who are you?")
+assert trained / total < 0.02
+
+# %% [markdown]
+# Pip, within seconds, by training one number in sixty. And the last line: without the detour
+# it is Mini again, to the last bit, since no weight of it has moved. By the end of the lesson
+# every part of this is yours.
+
+# %% [markdown]
+# ## What training costs
+#
+# A model that is *used* needs its weights. A model that is *trained* needs three more numbers
+# for each: the gradient, and AdamW's two running means. One step of both ways, and we
+# count what is in memory afterwards:
+
+
+# %%
+def bytes_in_training(model: nn.Module) -> dict[str, int]:
+    """What one step leaves in memory besides the text: weights, gradients, AdamW's means."""
+    moved = [p for p in model.parameters() if p.requires_grad]
+    optimizer = AdamW([{"params": moved}], lr=1e-6)
+    batch = draw_rows(pip_rows, 1)(0, torch.Generator())
+    loss, n = sft_loss(model, {name: x.to(device) for name, x in batch.items()})
+    (loss / n).backward()
+    optimizer.step()
+    found = {"weights": [*model.parameters()], "gradients": [p.grad for p in moved]}
+    found["AdamW"] = [x for s in optimizer.state.values() for x in s.values() if torch.is_tensor(x)]
+    return {name: sum(x.nbytes for x in tensors) for name, tensors in found.items()}
+
+
+needed = {"all weights": bytes_in_training(load(home, device)), "LoRA": bytes_in_training(model)}
+for name, parts in needed.items():
+    inside = ", ".join(f"{part} {n / 1e6:.1f}" for part, n in parts.items())
+    print(f"{name:12} {sum(parts.values()) / 1e6:5.1f} MB  ({inside})")
+assert sum(needed["all weights"].values()) > 3.5 * sum(needed["LoRA"].values())
+
+# %% [markdown]
+# Sixteen bytes a weight against four and a bit. For a model with eight billion weights that is
+# 128 GB against 32, or 16 if weights that do not move are kept in 16 bits, and towards the end
+# of the lesson they shrink to 8. (What the text itself needs on its way through the layers comes
+# on top, in both cases.) What is kept for each new habit shrinks even more: here by sixty.
+#
+# But why should so few numbers be enough?
+
+# %% [markdown]
+# ## A change that is a product
+#
+# Take a layer so small that one can see all of it: four numbers in, four out. These will stay
+# with us:
+
+# %%
+weight = torch.tensor([[2.0, 0, 1, 0], [0, 1, 0, 3], [1, 0, 0, 1], [0, 2, 1, 0]])
+x = torch.tensor([1.0, 2.0, 0.0, 1.0])
+weight @ x
+
+# %% [markdown]
+# Somebody fine-tunes it, and every weight may move. Afterwards it is `weight + change`, and
+# `change` has as many numbers as `weight`:
+
+# %%
+change = torch.tensor([[0.0, 1, 0, 1], [0, 0, 0, 0], [0, 2, 0, 2], [0, -1, 0, -1]])
+(weight + change) @ x
+
+# %% [markdown]
+# Look at the change. Each of its rows is a multiple of the same row, 0 1 0 1: once, not at
+# all, twice, and minus once. So it is a column times a row, and sixteen numbers are really
+# eight:
+
+# %%
+A = torch.tensor([[0.0, 1, 0, 1]])  # (1 in): a row
+B = torch.tensor([[1.0], [0], [2], [-1]])  # (out 1): a column
+print(torch.equal(B @ A, change), " ", A @ x, B @ (A @ x))
+weight @ x + B @ (A @ x)
+
+# %% [markdown]
+# One can read them. A **asks a question** of `x`: how much is there of the second and fourth
+# number together? The answer is one number, 3. B **says what follows from it**: the first
+# output grows by that much, the third by twice as much, the fourth falls. And the change is
+# never multiplied out: from four numbers to one, from one to four.
+#
+# How many such pairs a matrix is the sum of, at least, is its **rank**. Our change has rank 1;
+# `weight` has rank 4, as most matrices have all they can. A pair costs *in + out* numbers, a
+# whole matrix *in × out*. For our four by four that saves half. For a layer of the assistant:
+
+# %%
+for n_out, n_in in ((4, 4), (256, 256), (768, 256), (4096, 14_336)):
+    print(f"{n_out:5} × {n_in:6}: {n_out * n_in:11,} numbers, a change of rank 1 {n_out + n_in:7,}, "
+          f"of rank 8 {8 * (n_out + n_in):8,}")  # fmt: skip
+
+# %% [markdown]
+# (The last is a layer of Llama 3 with 8 billion parameters. The first shows that rank 8 in four
+# by four is no bargain.)
+#
+# Real changes will not be *exactly* of low rank. Add a little noise to ours, and every row is a
+# bit its own. Then there is a best answer to the question *which few pairs come nearest?* The
+# **singular value decomposition** writes any matrix as a sum of pairs, the loudest first, at
+# right angles to each other. How loud a pair is, is its *singular value*; you met them in
+# lesson *pretraining*. The first *r* pairs are the nearest matrix of rank *r* that there is:
+
+
+# %%
+def cut(matrix: Tensor, r: int) -> Tensor:
+    """The nearest matrix of rank r."""
+    left, loudness, right = torch.linalg.svd(matrix, full_matrices=False)
+    return (left[:, :r] * loudness[:r]) @ right[:r]
+
+
+noisy = change + 0.1 * torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+print("singular values of the change:", torch.linalg.svdvals(change))
+print("with noise:                   ", torch.linalg.svdvals(noisy))
+print(cut(noisy, 1))
+
+# %% [markdown]
+# One loud pair and three quiet ones. Cut to rank 1, the noise is nearly gone and the change is
+# back.
+#
+# ## What a real fine-tuning changes
+#
+# So let us look at a real one. Train *all* weights of the assistant until it is called Pip, in
+# the usual way, and subtract. (The learning rate is lower than before. Each way has its own; we
+# come back to that.)
+
+# %%
+base, tuned = load(home), load(home, device)
+learn(tuned, pip_rows, 30, lr=3e-4, n_rows=2)
+tuned = tuned.cpu()
+pip_held_out = [identity(i, "held_out", name="Pip") for i in range(60)]
+
+
+def follow_rate(model: Transformer, asked: Sequence[Instruction]) -> float:
+    """The share of answers that do exactly what was asked."""
+    answers = reply(model, tokenizer, [a.prompt for a in asked], 60)
+    return statistics.mean(follows(a, answer) for a, answer in zip(asked, answers))
+
+
+before, after = linear_layers(base), linear_layers(tuned)
+changes = {name: (after[name].weight - before[name].weight).detach() for name in before}
+print(f"{len(changes)} matrices; called Pip: {follow_rate(tuned, pip_held_out):.0%} of questions that "
+      "it has not seen")  # fmt: skip
+
+# %% [markdown]
+# **A prediction.** Most of these matrices have 256 directions, a few 128. We cut the change
+# of every matrix to its *r* loudest pairs, put it back onto the base, and ask questions that
+# were not in training. From which *r* on does it say *Pip* in at least nine answers of ten?
+# `"1 or 2"`, `"about 50"` or `"all"`?
+
+# %%
+prediction = "1 or 2"  ### PREDICTION
+
+# %%
+def with_cut_changes(r: int) -> Transformer:
+    """The base, with the change of every matrix cut to its r loudest pairs."""
+    model = deepcopy(base)
+    with torch.no_grad():
+        for name, layer in linear_layers(model).items():
+            layer.weight += cut(changes[name], r)
+    return model.to(device)
+
+
+ranks, called_pip, says = [1, 2, 4, 16, 64], {}, {}
+for r in [0, *ranks]:
+    model = with_cut_changes(r)
+    called_pip[r] = follow_rate(model, pip_held_out)
+    (answer,) = reply(model, tokenizer, [[{"role": "user", "content": "Who are you?"}]], 40)
+    says[r] = answer["content"]
+    print(f"rank {r:2}: called Pip {called_pip[r]:4.0%}   {says[r]}")
+enough = min(r for r in ranks if called_pip[r] >= 0.9)
+settle(prediction, "1 or 2", options=["1 or 2", "about 50", "all"])
+assert enough <= 2 and called_pip[0] == 0
+
+# %% [markdown]
+# TODO: One or two of 256. Is the change itself of rank 1, then? Look at its singular values:
+
+# %%
+loud = {name: torch.linalg.svdvals(x).square() for name, x in changes.items()}
+shared = torch.stack([(s / s.sum())[:128] for s in loud.values()]).mean(dim=0).cumsum(dim=0)
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
+left.plot(range(1, 129), shared)
+left.set(xlabel="pairs kept, of each matrix", ylabel="share of the change", ylim=(0, 1.04))
+left.set_title("How much of the change")
+right.plot([r + 0.5 * (r == 0) for r in called_pip], list(called_pip.values()), "o-")
+right.set_xscale("log", base=2)
+right.set_xticks([0.5, *ranks], [0, *ranks])
+right.set(xlabel="pairs kept, of each matrix", ylabel="share of answers", ylim=(-0.04, 1.04))
+right.set_title("How much of the new name")
+show(
+    figure,
+    alt="Left: the share of the squared change that the first pairs hold, rising slowly from about a "
+    "quarter for one pair. Right: the share of answers that give the new name, which jumps from "
+    "nothing to nearly all with one or two pairs.",
+)
+print("share of the change:", ", ".join(f"rank {r} {shared[r - 1]:.0%}" for r in ranks))
+
+# %% [markdown]
+# TODO prose.
+#
+# Here is one of these changes as a picture, the keys of the first block, whole and cut:
+
+
+# %%
+def draw_cut(rank: int = 1) -> plt.Figure:
+    """One layer's change, whole and cut, and what the model says with all of them cut."""
+    whole = changes["blocks.0.attention.key"]
+    figure, axes = plt.subplots(1, 2, figsize=(7.4, 2.6))
+    limit = whole.abs().quantile(0.99).item()
+    for where, x, title in zip(axes, (whole, cut(whole, rank)), ("whole", f"rank {rank}")):
+        where.imshow(x, vmin=-limit, vmax=limit, cmap="gray")
+        where.set_title(title)
+        where.axis("off")
+    figure.suptitle(f"“Who are you?” — “{says[rank]}”", fontsize=10)
+    return figure
+
+
+for rank in (1, 16):
+    show(draw_cut(rank), alt=f"A matrix of 128 by 256 as a picture in grey, whole and cut to rank {rank}. "
+         f"With all changes cut so, the model answers: {says[rank]}")  # fmt: skip
+
+# %%
+explore(draw_cut, alt=lambda rank: f"The change of a layer, whole and cut to rank {rank}. The model says: "
+        f"{says[rank]}", rank=[0, *ranks])  # fmt: skip
+
+# %% [markdown]
+# **Is it always so?** There is a second fine-tuning that we can look at: the one that made
+# the assistant itself, out of `mini`.
+
+# %%
+mini = load(start_from("mini"))
+asked = [a for i in range(130) if (a := instruction(i, "held_out")).kind != "identity"][:100]
+grown = {n: (before[n].weight - layer.weight).detach() for n, layer in linear_layers(mini).items()}
+print(f"relative to the weights: Pip {sum(x.norm() for x in changes.values()) / sum(before[n].weight.norm() for n in before):.1%}, "
+      f"the assistant {sum(x.norm() for x in grown.values()) / sum(before[n].weight.norm() for n in before):.1%}")
+followed = {}
+for r in (4, 32, 128, 256):
+    model = deepcopy(base)
+    with torch.no_grad():
+        for name, layer in linear_layers(model).items():
+            layer.weight += cut(grown[name], r) - grown[name]
+    followed[r] = follow_rate(model.to(device), asked)
+    held = torch.stack([x.svd().S.square()[:r].sum() / x.square().sum() for x in grown.values()]).mean()
+    print(f"rank {r:3}: {held:4.0%} of the change, follows {followed[r]:.0%} of instructions")
+
+# %% [markdown]
+# TODO: no. 
+# ([Aghajanyan et al. 2020](https://arxiv.org/abs/2012.13255) measured ... intrinsic dimension)
+
+# %% [markdown]
+# ## The detour
+#
+# We have trained everything, and then thrown nearly everything away. That spares nothing: the
+# gradients and means of all weights had to be there first. The better idea is to have the
+# narrow form *from the beginning*. Freeze W, put a detour of two thin matrices beside it, and
+# train these:
+#
+# $$y = W x + \frac{\alpha}{r}\, B A x$$
+#
+# A is (r in), B is (out r), and r is small. This is **LoRA**, *low-rank adaptation* ([Hu et al.
+# 2021](https://arxiv.org/abs/2106.09685)). Two things in it need a reason: how A and B start,
+# and what the factor α/r is for. First the layer. `base` is the frozen one; a little *dropout*,
+# if you want some, hides numbers of `x` from the detour while it is trained.
+
+# %% given="lib.lora.LoRALinear" only="__init__"
+from lib.lora import LoRALinear
+
+# %% [markdown]
+# ### Exercise: `LoRALinear.forward`
+#
+# The cell below holds a method of the class above. `self.base(x)` is the layer as it was,
+# `self.A`, `self.B`, `self.alpha` and `self.rank` (r) are what you think they are, and
+# `self.dropout` is a function that does nothing outside of training. Do not multiply B and A
+# out.
+
+# %% exercise="lib.lora.LoRALinear.forward"
+# 1. The narrow path: dropout, then A. From (... in) to (... r).
+# 2. Back through B, to (... out), times alpha / r. And the base's own result, added.
+from lib.lora import LoRALinear
+
+# %% [markdown]
+# The small layer again, with α = r = 1, so that the factor is 1:
+
+# %%
+small = nn.Linear(4, 4, bias=False)
+small.weight.data.copy_(weight)
+detour = LoRALinear(small, rank=1, alpha=1)
+print("fresh:", detour(x).tolist(), "  base:", small(x).tolist())
+with torch.no_grad():
+    detour.A.copy_(A)
+    detour.B.copy_(B)
+print("with the numbers of above:", detour(x).tolist())
+assert torch.equal(detour(x), (weight + change) @ x)
+
+# %% [markdown]
+# ### Why B starts at zero
+#
+# A fresh detour changes nothing: B is zero. A is not, it starts at random. Why so uneven? Which
+# way should A and B move, if the loss would like the output to move by *g*? By the chain rule
+# B's gradient is *g* times the answer of A, and A's is *g* as seen through B, times *x*:
+#
+# $$\frac{\partial L}{\partial B} = \frac{\alpha}{r}\; g\,(A x)^\top \qquad
+# \frac{\partial L}{\partial A} = \frac{\alpha}{r}\; (B^\top g)\, x^\top$$
+#
+# With B at zero, A gets no gradient in the first step, but B gets one, and from the second
+# step on both do. If both are zero, neither ever gets any: it never begins. If both are random,
+# it begins with damage. In the real model:
+
+# %% given="lib.lora.lora_layers"
+from lib.lora import lora_layers
+
+# %%
+batch = {name: x.to(device) for name, x in draw_rows(pip_rows, 2)(0, torch.Generator()).items()}
+
+
+def start(a: float, b: float) -> tuple[float, float, float]:
+    """Loss, and the length of all gradients of A and of B; A and B drawn with these spreads."""
+    torch.manual_seed(0)
+    model = load(home, device)
+    finished_add(model, rank=8, alpha=16, where=ATTENTION)
+    layers = lora_layers(model).values()
+    for layer in layers:
+        nn.init.normal_(layer.A, std=a)
+        nn.init.normal_(layer.B, std=b)
+    loss, n = sft_loss(model, batch)
+    (loss / n).backward()
+    squares = [sum(p.grad.square().sum() for p in ps) for ps in
+               ([x.A for x in layers], [x.B for x in layers])]  # fmt: skip
+    return (loss / n).item(), *(s.sqrt().item() for s in squares)
+
+
+for name, a, b in (("A random, B zero", 1 / 16, 0), ("both random", 1 / 16, 1 / 16),
+                   ("both zero", 0, 0)):  # fmt: skip
+    loss, of_a, of_b = start(a, b)
+    print(f"{name:18} loss {loss:5.2f}, gradient of A {of_a:6.3f}, of B {of_b:6.3f}")
+    starts[name] = loss, of_a, of_b
+
+# %% [markdown]
+# ## Into the model
+#
+# A model has many layers. Which of them should get a detour is told by the last part of their
+# names: `"query"` means `blocks.0.attention.query` and its like in every block. Two helpers
+# are given. `linear_layers` finds all linear layers by their whole names, apart from a head
+# that shares its weight with the embedding; `replace_module` puts one module in another's
+# place:
+
+# %%
+tiny = deepcopy(base)
+names = list(linear_layers(tiny))
+print(*names[:7], "…", len(names), "in all", sep="\n")
+print("the last part of the first:", names[0].rpartition(".")[2])
+
+# %% [markdown]
+# ### Exercise: `add_lora`
+#
+# Two things to get right. What should be refused, must be refused *before* anything has been
+# changed: a name that no layer has (a slip of the pen would leave you training nothing), and
+# a model that has LoRA already. And the rest of the model must be frozen, embedding and norms
+# too, for else you train far more than you think.
+
+# %% exercise="lib.lora.add_lora"
+# 1. LoRA is there already: ValueError.
+# 2. Which linear layers have a name whose last part is in `where`? A name that none has: ValueError.
+# 3. check_size(rank, alpha, dropout) refuses bad sizes for you. Then freeze the whole model.
+# 4. Put a LoRALinear in the place of each. Return their whole names.
+from lib.lora import add_lora
+
+# %% [markdown]
+# ### Exercise: `trainable_parameters`
+#
+# And count, for whoever adapts a model should look at this number before the first step. One
+# trap: the head shares its weight with the embedding. A parameter that stands in two places is
+# still one parameter.
+
+# %% exercise="lib.lora.trainable_parameters"
+# How many numbers require gradients, and how many there are. Shared ones count once.
+from lib.lora import trainable_parameters
+
+# %%
+places = {"attention": (ATTENTION, 8), "MLP": (("gate", "up", "down"), 5), "everywhere": (LAYERS, 3)}
+for name, (where, r) in places.items():
+    tiny = deepcopy(base)
+    n_layers = len(add_lora(tiny, rank=r, alpha=2 * r, where=where))
+    trained, total = trainable_parameters(tiny)
+    print(f"{name:10} rank {r} in {n_layers} layers: {trained:6,} of {total:,} ({trained / total:.2%})")
+    assert 0.015 < trained / total < 0.02
+
+# %% [markdown]
+# Three ways to spend about the same: many directions in a few layers, or few in many.
+
+# %% [markdown]
+# ## The experiment: a new trick, and where to put it
+#
+# A new name is soon learnt: one fact, said over and over. Now something that has to be *done*:
+#
+# > *Say it backwards: fox, lantern, mill.* — *mill, lantern, fox.*
+#
+# The assistant has never met such a request. Three to five words, and in the held-out lists at
+# least one word follows another that it never follows in training. Before:
+
+# %%
+back_rows = rows_of([reversal(i) for i in range(4000)])
+back_held_out = [reversal(i, "held_out") for i in range(100)]
+model = load(home, device)
+ask(model, *(a.prompt[-1]["content"] for a in back_held_out[:3]))
+print(f"right: {follow_rate(model, back_held_out):.0%}")
+
+# %% [markdown]
+# **Where should the detour be?** The question is put to each of the three ways. To say a list
+# backwards one has to *look* at the right word, so **we expect** attention to be the place, and
+# above 95 % of held-out lists from 86,016 numbers. **What would show us wrong:** the MLP doing as
+# well with as many. (What the best place is, depends on the task. The authors of LoRA adapted
+# attention alone. Later experience with larger models and harder tasks speaks for all layers.)
+
+# %%
+N_STEPS = 80
+back_test = rows_of(back_held_out)
+
+
+def new_loss(model: nn.Module) -> dict[str, float]:
+    """On lists that it has not seen, in nats per token of the answer."""
+    return {"new": evaluate_sft(model, back_test)}
+
+
+def adapt(rows: dict[str, Tensor], where: Sequence[str], rank: int, n_steps: int = N_STEPS,
+          seed: int = 0, **settings) -> tuple[Transformer, History]:  # fmt: skip
+    """The assistant with LoRA in `where`, trained."""
+    torch.manual_seed(seed)
+    model = load(home, device)
+    add_lora(model, rank, alpha=2 * rank, where=where)
+    return model, learn(model, rows, n_steps, seed=seed, **settings)
+
+
+by_place, by_rank, backwards = {}, {}, {}
+for name, (where, r) in places.items():
+    backwards[name], by_place[name] = adapt(back_rows, where, r, evaluate=new_loss, evaluate_every=10)
+    learnt = follow_rate(backwards[name], back_held_out)
+    print(f"{name:10} loss {by_place[name].last('new'):.3f}, right {learnt:.0%}")
+
+# %% [markdown]
+# ### How many directions?
+#
+# The same in attention, with fewer directions. A curve that stops falling says how many the trick needs.
+
+# %%
+for r in (1, 2, 4):
+    _, by_rank[r] = adapt(back_rows, ATTENTION, r, evaluate=new_loss, evaluate_every=20)
+by_rank[8] = by_place["attention"]
+for r, history in by_rank.items():
+    print(f"rank {r}: loss {history.column('new')[-1]:.3f}")
+
+# %% [markdown]
+# ## What is forgotten
+#
+# TODO
+
+# %% [markdown]
+# ## Melted into the weights
+#
+# A detour costs time at every call: two more products for each layer, small ones, but they must
+# be started. When the model is done learning, the change can be added to the weight, once:
+# $W \leftarrow W + \frac{\alpha}{r} BA$. For the small layer:
+
+# %%
+with torch.no_grad():
+    small.weight += (1 / 1) * (detour.B @ detour.A)
+print(small.weight)
+print("the layer:", small(x).tolist(), "  with the detour still beside it:", detour(x).tolist())
+
+# %% [markdown]
+# The second is wrong: the change is in the weight *and* beside it, so it counts twice. Whoever
+# merges has to take the detour away.
+#
+# ### Exercise: `merge_lora`
+#
+# Weights may be in half precision, where small changes are lost by rounding: multiply and add
+# in float32, and go back at the end (`weight.copy_` does). A base in 8 bits should be
+# refused: it would have to be rounded a second time. And a model that has no LoRA must be
+# refused too. Silence there is how models get merged twice.
+
+# %% exercise="lib.lora.merge_lora"
+# 1. No LoRA in the model, or a QuantisedLinear among its modules: ValueError.
+# 2. Without recording gradients: the update of each layer in float32; added to its base's weight.
+# 3. The base takes the place of the LoRALinear. At the end everything can be trained again.
+from lib.lora import merge_lora
+
+# %%
+def logits_of(model: nn.Module) -> Tensor:
+    with torch.no_grad():
+        return model(back_test["inputs"][:4].long().to(device))
+
+
+def milliseconds(model: nn.Module) -> float:
+    times = []
+    for _ in range(15):
+        start = time.perf_counter()
+        logits_of(model)
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times)
+
+
+backward = backwards["attention"].eval()
+unmerged, slow = logits_of(backward), milliseconds(backward)
+merged = deepcopy(backward)
+merge_lora(merged)
+apart = (logits_of(merged) - unmerged).abs().max().item()
+print(f"logits up to {unmerged.abs().max():.0f}, merged and unmerged {apart:.0e} apart")
+print(f"unmerged {slow:.1f} ms, merged {milliseconds(merged):.1f} ms; kinds of layers left:",
+      {type(m).__name__ for m in merged.modules() if "Linear" in type(m).__name__})
+assert apart < 1e-4  # see 1e-5 criterion
+
+# %% [markdown]
+# ## Many on one base
+#
+# Or do not merge, and keep what was learnt apart: as an **adapter**, names of layers with their A,
+# B and α. Ours weighs a third of a megabyte. One base in memory then serves as many tasks as you have
+# adapters, and changes its mind between two questions:
+
+# %% given="lib.lora.adapter_weights"
+from lib.lora import adapter_weights
+
+# %%
+from lib.lora import load_adapter_weights
+
+shelf = {"Pip": adapter_weights(pip), "backwards": adapter_weights(backwards["attention"])}
+model = load(home, device)
+load_adapter_weights(model, shelf["Pip"])
+questions = "Who are you?", "Say it backwards: fox, lantern, mill."
+for name in ("Pip", "backwards", "Pip"):
+    start = time.perf_counter()
+    load_adapter_weights(model, shelf[name])
+    print(f"— {name}, after {1e3 * (time.perf_counter() - start):.1f} ms")
+    ask(model, *questions)
+
+# %% [markdown]
+# Each adapter knows its own trick and not the other's. Can one have both? A sum of products of thin
+# matrices is again one: stack the As, put the Bs side by side, and ranks add up. So adapters can be
+# added, although they never met:
+
+# %%
+both = combine_adapters([shelf["Pip"], shelf["backwards"]], [1.0, 1.0])
+load_adapter_weights(model, both)
+ask(model, *questions)
