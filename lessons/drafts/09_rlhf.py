@@ -579,30 +579,36 @@ print("old policy's draws, weighted:    ", (old @ (ratio * worth_more)).item())
 # %% [markdown]
 # Exact, in the mean. Now take forty steps on *one* batch of eight replies. And let the
 # rewards be what they are in practice, noisy: the reader of the moment adds or takes up to a few
-# points. We do that three hundred times, each time with other luck.
-
+# points. We do that three hundred times, each time with other luck. And a second time with the finished
+# loss of PPO, which you will write in a moment: it *clips*.
 
 # %%
+from lib.ppo import ppo_policy_loss as finished_loss
+
+
 def forty_steps(clip: float, n_batches: int = 300) -> Tensor:
-    """p(kind) after forty steps on a batch of eight noisy rewards; (n_batches)."""
+    """p(kind) after forty steps on a batch of eight noisy rewards, (n_batches)."""
     dice, old = torch.Generator().manual_seed(0), probabilities(START).log()
     draws = torch.multinomial(
         old.exp(), 8 * n_batches, replacement=True, generator=dice
     )
     noise = 2 * torch.randn(8 * n_batches, generator=dice)
     draws, better = draws.view(-1, 8), (WORTH[draws] + noise - 1.5).view(-1, 8)
-    theta = START.repeat(n_batches, 1).requires_grad_()
+    theta, every = (
+        START.repeat(n_batches, 1).requires_grad_(),
+        torch.ones_like(draws).bool(),
+    )
     for _ in range(40):
-        log_p = torch.cat([F.logsigmoid(theta), F.logsigmoid(-theta)], dim=1)
-        ratio = (log_p.gather(1, draws) - old[draws]).exp()
-        clipped = ratio.clamp(1 - clip, 1 + clip)
-        gain = torch.minimum(ratio * better, clipped * better).mean(dim=1).sum()
-        (slope,) = torch.autograd.grad(gain, theta)
-        theta = (theta + slope).detach().requires_grad_()
+        log_p = torch.cat([F.logsigmoid(theta), F.logsigmoid(-theta)], dim=1).gather(
+            1, draws
+        )
+        loss, _ = finished_loss(log_p, old[draws], better, every, clip)
+        (slope,) = torch.autograd.grad(loss / 8, theta)  # each batch its own θ
+        theta = (theta - slope).detach().requires_grad_()
     return theta.detach().sigmoid()[:, 0]
 
 
-free, held = forty_steps(clip=math.inf), forty_steps(clip=0.2)
+free, held = forty_steps(clip=1e9), forty_steps(clip=0.2)
 figure, axes = plt.subplots(figsize=(6.4, 2.8))
 edges = torch.linspace(0, 1, 41).tolist()
 axes.hist(
@@ -646,10 +652,9 @@ assert lost > 0.02 and held.min() > 0.05 and held.max() < 0.6
 ratio = torch.linspace(0, 2, 201)
 figure, both = plt.subplots(1, 2, figsize=(7.4, 2.8))
 for axes, sign in zip(both, (1, -1)):
-    clipped = ratio.clamp(0.8, 1.2)
+    smaller = ratio.clamp(max=1.2) if sign > 0 else -ratio.clamp(min=0.8)
     axes.plot(ratio, ratio * sign, color="#aaaaaa", linestyle=":", label="ρ A")
-    axes.plot(ratio, torch.minimum(ratio * sign, clipped * sign), color="#1b3a6b",
-              linestyle="-", label="the smaller one")  # fmt: skip
+    axes.plot(ratio, smaller, color="#1b3a6b", linestyle="-", label="the smaller one")
     axes.plot(1, sign, "ko")
     axes.axvspan(0.8, 1.2, color="#eeeeee", zorder=0)
     axes.set(
@@ -785,22 +790,27 @@ def draw_leashes(
     clip: float = 0.2, kl_weight: float = 1.0, drawn_at: float = 0.25
 ) -> plt.Figure:
     """The gain of moving p(kind), free, clipped, and clipped with a price."""
-    p = torch.linspace(0.01, 0.99, 197)
-    new = torch.stack([p, 1 - p])  # (2, 197)
+    p = torch.linspace(0.01, 0.99, 99)
     old = torch.tensor([drawn_at, 1 - drawn_at])
-    better = (WORTH - old @ WORTH)[:, None]
-    ratio = new / old[:, None]
-    gain = torch.minimum(ratio * better, ratio.clamp(1 - clip, 1 + clip) * better)
-    clipped = old @ gain
-    kl = (new * (new / reference[:, None]).log()).sum(dim=0)
+    better = old * (WORTH - old @ WORTH)  # advantages, as often as they are drawn
+
+    def gain(clip: float) -> Tensor:
+        return torch.stack([
+            -ppo_policy_loss(torch.stack([x, 1 - x]).log()[None], old.log()[None],
+                             better[None], torch.ones(1, 2).bool(), clip)[0]
+            for x in p
+        ])  # fmt: skip
+
+    new = torch.stack([p, 1 - p], dim=1)
+    kl = (new * (new / reference).log()).sum(dim=1)
+    objective = gain(clip) - kl_weight * kl
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
     for y, label, style in (
-        (old @ (ratio * better), "ratios as they are", ":"),
-        (clipped, f"clipped, ε = {clip:.2f}", "--"),
-        (clipped - kl_weight * kl, f"and {kl_weight:.2f} a nat", "-"),
+        (gain(1e9), "ratios as they are", ":"),
+        (gain(clip), f"clipped, ε = {clip:.2f}", "--"),
+        (objective, f"and {kl_weight:.2f} a nat", "-"),
     ):
         axes.plot(p, y, linestyle=style, label=label)
-    objective = clipped - kl_weight * kl
     axes.plot(p[objective.argmax()], objective.max(), "o", color="#2a9d6f")
     axes.axvline(drawn_at, color="#7a7a7a", linewidth=1, linestyle="-")
     axes.set(
