@@ -283,7 +283,7 @@ settle(prediction, "1 or 2", options=["1 or 2", "about 50", "all"])
 assert enough <= 2 and called_pip[0] == 0
 
 # %% [markdown]
-# TODO: One or two of 256. Is the change itself of rank 1, then? Look at its singular values:
+# (to write): One or two of 256. Is the change itself of rank 1, then? Look at its singular values:
 
 # %%
 loud = {name: torch.linalg.svdvals(x).square() for name, x in changes.items()}
@@ -306,7 +306,7 @@ show(
 print("share of the change:", ", ".join(f"rank {r} {shared[r - 1]:.0%}" for r in ranks))
 
 # %% [markdown]
-# TODO prose.
+# (to write) prose.
 #
 # Here is one of these changes as a picture, the keys of the first block, whole and cut:
 
@@ -354,7 +354,7 @@ for r in (4, 32, 128, 256):
     print(f"rank {r:3}: {held:4.0%} of the change, follows {followed[r]:.0%} of instructions")
 
 # %% [markdown]
-# TODO: no. 
+# (to write): no. 
 # ([Aghajanyan et al. 2020](https://arxiv.org/abs/2012.13255) measured ... intrinsic dimension)
 
 # %% [markdown]
@@ -562,7 +562,7 @@ for r, history in by_rank.items():
 # %% [markdown]
 # ## What is forgotten
 #
-# TODO
+# (to write)
 
 # %% [markdown]
 # ## Melted into the weights

@@ -369,7 +369,7 @@ assert (
 )
 
 # %% [markdown]
-# XXX the careful one is right in NN %. The hurried one has learnt what its people did: long is good. Keep
+# (to measure) the careful one is right in NN %. The hurried one has learnt what its people did: long is good. Keep
 # it; it will have its hour.
 #
 # ## From reward to behaviour
@@ -982,7 +982,7 @@ print(
 assert gain > 0.2 and after["kl"] < 10
 
 # %% [markdown]
-# XXX
+# (to measure)
 #
 # **Look at what is left.** Which tastes does it meet, and what is wrong with the replies that are not
 # right?
@@ -1006,11 +1006,11 @@ for text, verdict in zip(written.answers, verdicts):
         break
 
 # %% [markdown]
-# XXX
+# (to measure)
 #
 # ## Too much of a good thing
 #
-# Now the reward model of the people in a hurry, and no leash: β = 0. It orders XXX of all pairs rightly, far
+# Now the reward model of the people in a hurry, and no leash: β = 0. It orders (to measure) of all pairs rightly, far
 # better than a coin. **A prediction:** as PPO goes on, its reward will rise. What becomes of the true
 # score? `"rises as before"`, `"stays where it was"` or `"falls to nearly nothing"`.
 
@@ -1157,10 +1157,10 @@ else:
 # | reward model | 6 billion, one pass over the pairs | 5 million, one pass |
 # | compared | rankings of 4 to 9 answers to 33,207 prompts | 6,000 pairs |
 # | critic | 6 billion, starts from the reward model | a small network that sees what the reward model sees |
-# | answers in all | 256,000 | XXX |
+# | answers in all | 256,000 | (to measure) |
 # | in a batch, in parts of | 512, 64 | 64, 32 |
 # | clip, γ, temperature | .2, 1, 1 | .2, 1, 1 |
-# | a nat costs (β) | .02 | XXX |
+# | a nat costs (β) | .02 | (to measure) |
 #
 # Its people preferred the answers of the smallest one to those of GPT-3, a hundred times as large. Two of
 # its labellers agreed on a pair in 73 % of the cases: nobody's reward model can do much better than
@@ -1176,7 +1176,7 @@ progress("rlhf")
 # needed at all, and *reasoning* whether the critic was; rollouts, `kl_estimates` and the loop serve there
 # again.
 #
-# **A question to take along.** XXX The reward model is wrong where nobody has compared. So let the town compare what
+# **A question to take along.** (to measure) The reward model is wrong where nobody has compared. So let the town compare what
 # the *policy* writes: draw two answers to each question from the policy after PPO, let `judge` say
 # which is better, train the reward model on these pairs too, and go on. How many rounds does it take until
 # there is nothing left to exploit? (InstructGPT did that for some of its models.)
