@@ -33,7 +33,7 @@ import re
 import tempfile
 import textwrap
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -497,11 +497,10 @@ def measure(model: Transformer, asked: Sequence[Instruction]) -> dict[str, Any]:
 
 
 # %% [markdown]
-# **Where does `mini` stand?** Not to be unfair, we ask it in two ways. In the chat format, of
-# which it knows nothing. And in a form that it *has* read thousands of times, behind stories:
-# `Question: … Answer: …`, up to the end of the line. There we also ask for less: it counts
-# as *named* if what it says stands in the model answer, word for word. Then *Nell* is enough
-# where the instruction wants *Nell has the kite.*
+# **Where does `mini` stand?** Not to be unfair, we ask it in three ways. The instructions in
+# the chat format, of which it knows nothing. The same in a form that it *has* read thousands
+# of times, behind stories: `Question: … Answer: …`, up to the end of the line. And its *own*
+# questions, about stories that it has not read:
 
 
 # %%
@@ -510,46 +509,39 @@ def as_quiz(made: Instruction) -> str:
     parts = re.split(r"(?<=[.!?:])\s+", made.prompt[-1]["content"])
     parts.sort(key=lambda part: part.endswith("?"))
     story = " ".join(parts[:-1])
-    return f"{story}\nQuestion: {parts[-1]}\nAnswer:".lstrip("\n")
+    return f"{story}\nQuestion: {parts[-1]}".lstrip("\n")
 
 
-def named(made: Instruction, answer: str) -> bool:
-    """Whether all that is said stands in the model answer."""
-    words = re.escape(answer.strip(" .").lower())
-    return bool(words) and bool(re.search(rf"\b{words}\b", made.answer.lower()))
+def quiz(questions: Sequence[str]) -> list[str]:
+    """What `mini` writes behind "Answer:", up to the end of the line."""
+    prompts = [[END, *tokenizer.encode(f"{text}\nAnswer:")] for text in questions]
+    rows = generate(mini, prompts, 20, temperature=0, stop=[END])
+    texts = [tokenizer.decode([i for i in row if i != END]) for row in rows]
+    return [text.split("\n")[0].strip() for text in texts]
 
-
-single = [made for made in held_out if len(made.prompt) == 1]
-prompts = [[END, *tokenizer.encode(as_quiz(made))] for made in single]
-written = generate(mini, prompts, 20, temperature=0, stop=[END])
-lines = [
-    tokenizer.decode([i for i in row if i != END]).split("\n")[0] for row in written
-]
 
 # %%
 base = measure(mini, held_out[:160])
-print(f"chat format: follows {base['follows']:.0%}, stops {base['stops']:.0%}")
+single = [made for made in held_out if len(made.prompt) == 1][:160]
+lines = quiz([as_quiz(made) for made in single])
 exact = sum(map(follows, single, lines)) / len(single)
-by_kind = defaultdict(list)
-for made, line in zip(single, lines):
-    by_kind[made.kind].append(named(made, line))
-print(f"quiz: follows {exact:.0%}, names the right thing {sum(map(sum, by_kind.values())) / len(single):.0%}")  # fmt: skip
 
-best = max(by_kind, key=lambda kind: sum(by_kind[kind]))
+own = [text.split("\nAnswer: ") for text in read("town", part="questions", split="held_out", size=60)]  # fmt: skip
+known = [line == o[1].split("\n")[0] for line, o in zip(quiz([o[0] for o in own]), own)]
+print(f"chat format: follows {base['follows']:.0%}, stops {base['stops']:.0%}")
 print(
-    f"most often of the kind {best!r}: {sum(by_kind[best])} of {len(by_kind[best])}, such as"
+    f"quiz: follows {exact:.0%}, such as\n  {as_quiz(single[2])}\n  Answer: {lines[2]}"
 )
-example = next(i for i, m in enumerate(single) if m.kind == best and named(m, lines[i]))
-print(as_quiz(single[example]) + lines[example])
+print(f"its own questions: {sum(known)} of {len(known)} right, to the letter")
 assert max(base["follows"], base["stops"], exact) <= 0.1
-assert sum(by_kind[best]) > 10
+assert sum(known) > 30
 
 # %% [markdown]
-# In the chat format it does nothing right and never stops. As a quiz it follows no
-# instruction either: the town wants whole sentences and gets single words, or a story. But
-# the kind that it is best at shows something else. Asked in a way that it knows, it often
-# *has* the answer. **Some of what an assistant needs is there already, under another form.**
-# The rest is not: no story ever asked it for a list.
+# In the chat format it does nothing right and never stops. As a quiz it follows none either:
+# *tell me who …* is not how a quiz asks, and the town wants whole sentences. But about a story
+# that it has not read it answers most of its own questions. **It can look things up in a text.
+# It cannot be asked.** Some of what an assistant needs is there already, under another form.
+# The rest is not: no story ever wanted a list.
 #
 # ### The run
 #
@@ -620,9 +612,9 @@ show(
 # conversation, and after a quarter of the run nearly every answer ends where it should.
 # Doing what is asked climbs on from quarter to quarter, and at the end it is not done.
 #
-# How far does it go? Much the same recipe, with three times the conversations and a few
-# stories among them, made the `assistant` that comes with the course. All four hundred held-out
-# instructions to both:
+# How far does it go? Much the same recipe, with four times the conversations and a few
+# stories among them, made the `assistant` that comes with the course. All four hundred
+# held-out instructions to both:
 
 # %%
 after, long_after = measure(tuned, held_out), measure(assistant, held_out)
@@ -630,7 +622,7 @@ recipe = read_card(start_from("assistant"))["recipe"]
 times = (
     recipe["n_steps"] * recipe["batch_size"] * recipe["n_context"] / (N_STEPS * 8 * 256)
 )
-for name, result in ((f"after {minutes:.1f} minutes", after), (f"{times:.0f} times the text", long_after)):  # fmt: skip
+for name, result in ((f"after {minutes:.1f} minutes", after), (f"{times:.1f} times the text", long_after)):  # fmt: skip
     print(f"{name:18} follows {result['follows']:.0%}, stops {result['stops']:.1%}")
 
 assert long_after["follows"] >= 0.9 and long_after["stops"] >= 0.99
@@ -659,7 +651,7 @@ axes.plot([ours[kind] for kind in order], places, "o", label="after minutes")
 axes.plot([theirs[kind] for kind in order], places, "s", label="the course's assistant")
 axes.set_yticks(places, [f"{k.replace('_', ' ')} ({kinds[k]})" for k in order])
 axes.set(xlabel="share that is followed", xlim=(-0.04, 1.04))
-axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.45, 1.12), ncol=2)
+axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.45, 1.09), ncol=2)
 show(
     figure,
     alt="For each kind of instruction, the share that is followed after minutes of training and by the "
@@ -688,11 +680,11 @@ for name, result in (("after minutes", after), ("the course's assistant", long_a
         )
 
 # %% [markdown]
-# Nearly all of these are whole, well-formed answers to the question. What is wrong in them is
-# a name, a colour, a little word: *in* the well instead of *by* it, Finn in place of Louis, the
-# saw twice. The model knows what *kind* of word belongs at a place, and takes one that is common.
-# It is the slip that you know from lesson *pretraining*, and it grows rarer with training in
-# the same slow way.
+# Nearly all of these are whole, well-formed answers. What is wrong in them is a name, a
+# colour, a little word: Iris in place of Hazel, *in* the forge instead of *at* it, the mask
+# twice. The model knows what *kind* of word belongs at a place, and takes one that is common.
+# It is the slip that you know from lesson *pretraining*, and it grows rarer in the same slow
+# way.
 #
 # And outside of its town? No conversation that it has read asked for any of these:
 
@@ -740,11 +732,11 @@ for text in ("Hello! I am Nell.", "Name three animals.", "What is my name?", "Th
 # The mask is what everybody teaches. Is it worth it? **We expect** that without it the
 # model learns answers more slowly, since most of its gradient is about questions. **What
 # would show us wrong:** equal scores, or better ones. Short runs from the same start, a
-# third as long, with one difference each. A third one has the mask and, as a fifth of its
+# fifth as long, with one difference each. A third one has the mask and, as a fifth of its
 # text, stories. What it is for, we come to next.
 
 # %%
-N_SHORT = N_STEPS * 3 // 10
+N_SHORT = N_STEPS // 5
 tales = []
 for tale in read("town", part="stories", size=2000, seed=7):
     tales.append([END, *tokenizer.encode(tale), END][:257])
@@ -759,21 +751,22 @@ choices = {
 short = {name: fine_tune(choice, N_SHORT)[0] for name, choice in choices.items()}
 
 # %%
-short_after = {name: measure(model, held_out) for name, model in short.items()}
+short_after = {name: measure(model, held_out[:240]) for name, model in short.items()}
 for name, result in short_after.items():
     print(f"{name:22} follows {result['follows']:.0%}, stops {result['stops']:.0%}")
 with_mask, without = (short_after[name]["follows"] for name in list(choices)[:2])
-if N_STEPS == 200:  # three seeds: .44 to .49 with the mask, .32 to .36 without
+if N_STEPS == 200:  # three seeds: .33 to .37 with the mask, .21 to .22 without
     assert with_mask > without + 0.04
 
 # %% [markdown]
-# With the mask it learns more from the same text: here the gradient is best spent on what
-# is the model's own part. (The distance stays: in one whole run of two hundred steps without
-# it, made outside of this notebook, 74 % were followed.) It is no law. [Shi et al. 2024](https://arxiv.org/abs/2405.14394) and
-# [Huerta-Enochian and Ko 2024](https://arxiv.org/abs/2401.13586) found that for data like ours,
-# long questions and short answers, *some* loss on the questions can help. They trained large
-# models on few examples, and learning the questions as well kept those from learning the
-# answers by heart. Ours reads every conversation once at most. **Measure it on your data.**
+# With the mask it learns more from the same text: here the gradient is best spent on
+# what is the model's own part. (The distance stays: in one whole run of two hundred
+# steps without it, made outside of this notebook, 74 % were followed.) It is no law.
+# [Shi et al. 2024](https://arxiv.org/abs/2405.14394) and [Huerta-Enochian and Ko
+# 2024](https://arxiv.org/abs/2401.13586) found that for data like ours, long questions
+# and short answers, *some* loss on the questions can help. They trained large models on
+# few examples, and learning the questions as well kept those from learning the answers
+# by heart. Ours reads every conversation once at most. **Measure it on your data.**
 #
 # ## What it has forgotten
 #
@@ -793,7 +786,7 @@ def as_storyteller(model: Transformer) -> tuple[float, float]:
     """Surprise in bits a byte; and of its own stories, the share without a slip."""
     starts = document_starts(unread_tokens, END)
     loss = evaluate_loss(model, unread_tokens, 384, starts=starts)
-    told = write_stories(model, tokenizer, n=16, temperature=0.3, begin=openings(16))
+    told = write_stories(model, tokenizer, n=12, temperature=0.3, begin=openings(12))
     good = sum(check_story(tale).consistent for tale in told) / len(told)
     return bits_per_byte(loss, len(unread_tokens), unread_bytes), good
 
@@ -805,11 +798,11 @@ for name, (bits, good) in stories.items():
     print(f"{name:21} follows {skills[name]['follows']:4.0%}; stories: {bits:.2f} bits a byte, "
           f"{good:.0%} without a slip")  # fmt: skip
 
-assert stories["mini"][1] > 0.8 and stories["minutes"][1] < 0.1
-if N_STEPS == 200:  # three seeds: 2.0 to 2.1, .72 to .79 and .29 bits; mini .23
-    assert stories["minutes"][0] > 1.2 and stories["answers count"][0] > 0.5
-    assert stories["mini"][0] < stories["answers, and stories"][0] < 0.35
-    assert short_after["answers, and stories"]["follows"] > with_mask - 0.15
+assert stories["mini"][1] > 0.5 and stories["minutes"][1] < 0.1
+if N_STEPS == 200:  # three seeds: 2.0 to 2.1, .49 to .53 and .29 bits; mini .23
+    assert stories["minutes"][0] > 1.2 and stories["answers count"][0] > 0.4
+    assert stories["mini"][0] < stories["answers, and stories"][0] < 0.34
+    assert short_after["answers, and stories"]["follows"] > with_mask - 0.2
 
 # %%
 figure, axes = plt.subplots(figsize=(6.4, 3.6))
@@ -825,8 +818,8 @@ show(
     figure,
     alt="Surprise at stories against the share of instructions that are followed, one mark for each model. "
     "mini stands at the upper left: best at stories, follows nothing. The model trained for minutes "
-    "stands further right and far below. The short run with stories in between is as far right as the "
-    "one without, and nearly as high as mini.",
+    "stands further right and far below. The short run with stories in between stands a little to "
+    "the left of the one without, and nearly as high as mini.",
 )
 
 # %%
@@ -834,16 +827,19 @@ show(
 print(textwrap.fill(tale, 84))
 
 # %% [markdown]
-# Far more is gone than we had expected. After minutes of answering, it is surprised by every
-# word of a story, and not one that it tells is free of slips: it is full of turns that end,
-# since that is what texts do now. The numbers that told stories have not been erased on purpose.
-# Nobody held them in place, and every step moved all of them. This is called **catastrophic
-# forgetting**. ([Luo et al. 2023](https://arxiv.org/abs/2308.08747) see it in large models as well.)
+# Far more is gone than we had expected. After minutes of answering it needs eight times
+# the bits for a story, and not one of its own is free of slips: they are full of turns
+# that end, since that is what texts do now. Nobody has erased anything on purpose.
+# Nobody held it in place either, and every step moves all numbers. This is called
+# **catastrophic forgetting**, and [Luo et al. 2023](https://arxiv.org/abs/2308.08747)
+# find it in large models as well.
 #
-# And a fifth of stories in between is a remedy, a cheap one: nearly all of the surprise is
-# gone again, and of the instructions it follows about as many. Its own stories are not what they
-# were. That the `assistant` still tells some has the same reason: a few hundred stories stand among its
-# conversations. Lesson *lora* has another remedy: leave the old numbers alone.
+# A fifth of stories in between is a remedy: most of the surprise is gone again, against
+# the short run without them. It has the price that we expected, fewer conversations in
+# as many steps and fewer instructions followed, and it is not whole: its own stories
+# are worse than `mini`'s. That the `assistant` tells some at all has the same reason: a
+# thousand stories stand among its conversations. Lesson *lora* has another remedy:
+# leave the old numbers alone.
 #
 # ## What can go wrong
 #
@@ -853,11 +849,11 @@ print(textwrap.fill(tale, 84))
 # [issue](https://github.com/huggingface/trl/issues/976) about it in 2023,
 # [another](https://github.com/huggingface/trl/issues/1623) about models that do not stop in
 # 2024, and in 2025 a [fix](https://github.com/huggingface/trl/pull/3091), since a change had
-# probably brought it back. Here it is, a quarter of a run:
+# probably brought it back. Here it is, an eighth of a run:
 
 # %%
 no_end = rows["targets"].masked_fill(rows["targets"] == IM_END, IGNORED)
-endless, broken = fine_tune({**rows, "targets": no_end}, N_STEPS // 4)
+endless, broken = fine_tune({**rows, "targets": no_end}, N_STEPS // 8)
 result = measure(endless, held_out[:64])
 print(f"loss {broken.column('loss')[-1]:.2f}; stops {result['stops']:.0%}, follows {result['follows']:.0%}")  # fmt: skip
 print(held_out[3].prompt[-1]["content"])
@@ -869,11 +865,13 @@ assert result["stops"] < 0.05
 # then goes on, and on. (Our padding is −1 and no token at all, so nothing can be mistaken
 # for it.)
 #
-# **Nearly the right format.** Somebody asks the model in a form that is not quite the one
-# it was trained in: a blank for a line end, an end token on a line of its own. Or a first
-# token twice. Llama's template begins with `<|begin_of_text|>`, and its tokenizer puts another
-# in front: [OpenRLHF trained](https://github.com/OpenRLHF/OpenRLHF/issues/393) on such texts,
-# [SGLang served](https://github.com/sgl-project/sglang/pull/888) them. Nothing crashes. What does it cost?
+# **Nearly the right format.** Somebody asks the model in a form that is not quite the
+# one it was trained in: a blank for a line end, an end token on a line of its own. Or a
+# first token twice. Llama's template begins with `<|begin_of_text|>`, and its tokenizer
+# puts another in front: [OpenRLHF
+# trained](https://github.com/OpenRLHF/OpenRLHF/issues/393) on such texts, [SGLang
+# served](https://github.com/sgl-project/sglang/pull/888) them. Nothing crashes. What
+# does it cost?
 
 
 # %%
@@ -908,7 +906,7 @@ assert in_form["as it was trained"][0] > 0.85
 assert in_form["no line end behind assistant"][0] < 0.3
 
 # %% [markdown]
-# Two kinds of slips. A first token too many, or a line end inside a content, costs a few
+# Two kinds of slips. A first token too many, or a line end inside a content, costs some
 # points or none: behind it the familiar signs come again. But where the *header* is not
 # what it was, the model does not recognise its turn. A single line end is missing, which
 # nobody sees on a screen, and nothing of what it learnt can be reached. **Never write a
@@ -916,11 +914,11 @@ assert in_form["no line end behind assistant"][0] < 0.3
 #
 # **Neighbours that see each other.** For a long time it was thought that an end token
 # between two packed conversations is enough ([TRL,
-# 2023](https://github.com/huggingface/trl/issues/805)). Even where libraries part them, it is
-# easily lost: in 2026 somebody reported that `transformers` [drops
-# the mask](https://github.com/huggingface/transformers/pull/46634) between them as soon as an
-# ordinary attention mask comes along. What happens to *“Name a bird.” “A robin.”*, if it can look at
-# its neighbour?
+# 2023](https://github.com/huggingface/trl/issues/805)). Even where libraries part them,
+# it is easily lost: in 2026 somebody reported that `transformers` [drops the
+# mask](https://github.com/huggingface/transformers/pull/46634) between them as soon as
+# an ordinary attention mask comes along. What happens to *“Name a bird.” “A robin.”*,
+# if it can look at its neighbour?
 
 
 # %%
@@ -1013,10 +1011,10 @@ else:
     assert agree == len(talks)
 
 # %% [markdown]
-# `{% generation %}` in such a template marks what the assistant writes, and TRL learns these
-# tokens alone if told `assistant_only_loss=True`. It is your `answer_mask`, found in
-# another way. Texts, tokens and masks are the same, so a model that you fine-tune here can be talked
-# to there.
+# `{% generation %}` in such a template marks what the assistant writes, and TRL learns
+# these tokens alone if told `assistant_only_loss=True`. It is your `answer_mask`, found
+# in another way. Texts, tokens and masks are the same, so a model that you fine-tune
+# here can be talked to there.
 #
 # ## What you built
 
