@@ -625,19 +625,34 @@ def test_everything_committed_is_current(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["--check"]) == 0, capsys.readouterr().err
 
 
+def digest_of(code: str) -> str:
+    """The digest of a lesson with one cell of code."""
+    source = sorted(build.SOURCES.glob("*_attention.py"))[0]
+    cell = {"id": "a", "cell_type": "code", "source": code, "metadata": {}}
+    return build.digest(source, {"cells": [cell]})
+
+
 def test_a_changed_study_makes_a_solution_stale(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    source = sorted(build.SOURCES.glob("*_attention.py"))[0]
-
-    def digest_of(code: str) -> str:
-        cell = {"id": "a", "cell_type": "code", "source": code, "metadata": {}}
-        return build.digest(source, {"cells": [cell]})
-
     monkeypatch.setattr(build, "DATA", tmp_path)
     (tmp_path / "studies").mkdir()
-    reads, does_not = 'study("x")', "1 + 1"
-    before = digest_of(reads), digest_of(does_not)
+    reads, others = 'study("x")', ("1 + 1", 'study("y")')
+    before, before_others = digest_of(reads), [digest_of(code) for code in others]
     (tmp_path / "studies" / "x.json").write_text("[1]")
+    assert digest_of(reads) != before
+    assert [digest_of(code) for code in others] == before_others
+
+
+@pytest.mark.parametrize("opens", ['shipped("mini")', 'start_from("mini", OWN)'])
+def test_a_changed_checkpoint_makes_a_solution_stale(
+    monkeypatch: pytest.MonkeyPatch, opens: str
+) -> None:
+    cards = {"mini": {"files": "one"}, "assistant": {"files": "two"}}
+    monkeypatch.setattr(build, "shipped", lambda name: name)
+    monkeypatch.setattr(build, "read_card", lambda name: cards[name])
+    reads, does_not = opens, 'shipped("assistant")'
+    before = digest_of(reads), digest_of(does_not)
+    cards["mini"] = {"files": "three"}
     assert digest_of(reads) != before[0]
     assert digest_of(does_not) == before[1]

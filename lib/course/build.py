@@ -35,6 +35,8 @@ TIME_LIMIT = 180
 """Seconds a lesson may take from top to bottom on two cores."""
 BAR = re.compile(r"\d+%\|.*\||\d(it|cell|step)s? \[\d+:\d+")
 """A progress bar, with and without a known end."""
+OPENED = re.compile(r'(?:shipped|start_from)\("(\w+)"')
+"""A checkpoint of `data/` that a cell opens."""
 
 
 def as_text(notebook: Any) -> str:
@@ -75,11 +77,12 @@ def digest(path: Path, solved: Any) -> str:
             files = [file for file in files if _is_read(file.stem, parts)]
         for file in files:
             code.append(_bare(file.read_text(encoding="utf-8")))
-    read = {name for part in parts for name in re.findall(r'shipped\("(\w+)"\)', part[2])}
+    read = {name for part in parts for name in OPENED.findall(part[2])}
     code += [read_card(shipped(name))["files"] for name in sorted(read)]
-    if any("study(" in part[2] for part in parts):
+    texts = " ".join(part[2] for part in parts)
+    if "study(" in texts:
         studies = sorted((DATA / "studies").glob("*.json"))
-        code += [path.read_text(encoding="utf-8") for path in studies]
+        code += [path.read_text(encoding="utf-8") for path in studies if f'"{path.stem}"' in texts]
     return hashlib.sha256(json.dumps([parts, code]).encode()).hexdigest()[:16]
 
 
