@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lib.course.machine import SCALES, Machine, report
+from lib.course.machine import SCALES, Machine, fit_steps, report
 
 GIB = 2**30
 
@@ -44,3 +44,28 @@ def test_models_live_in_the_gpus_own_memory() -> None:
     assert "a card, 16 GiB of its own" in str(card)
     shared = Machine(cores=8, memory=2 * GIB, gpu="Apple's", gpu_memory=None, flop_per_second=1e12)
     assert not shared.fits(SCALES[-1])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps"), [(0.1, 200), (0.5, 200), (0.51, 196), (1.0, 100), (40, 8)]
+)
+def test_as_many_steps_as_fit(
+    seconds: float, steps: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TOKENS_SHORT", raising=False)
+    assert fit_steps(200, seconds, within=100) == steps
+    assert (capsys.readouterr().out == "") is (steps == 200)
+
+
+def test_a_short_run_is_short_and_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENS_SHORT", "1")
+    assert fit_steps(200, 0.1, within=100) == 8
+    assert "TOKENS_SHORT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("n_steps", [0, 4, 10])
+def test_steps_have_quarters(n_steps: int) -> None:
+    with pytest.raises(ValueError, match=f"n_steps is {n_steps}"):
+        fit_steps(n_steps, 1.0, within=100)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lib.course.figures import show
     from lib.course.grading import grade
     from lib.course.house import progress
+    from lib.course.machine import fit_steps
     from lib.course.notebook import exercise, given, hint, settle, solution
 
 _HOME = {
@@ -22,11 +23,22 @@ _HOME = {
     "settle": "notebook",
     "solution": "notebook",
     "show": "figures",
+    "fit_steps": "machine",
     "grade": "grading",
     "progress": "house",
 }
 
-__all__ = ["exercise", "given", "grade", "hint", "progress", "settle", "show", "solution"]
+__all__ = [
+    "exercise",
+    "fit_steps",
+    "given",
+    "grade",
+    "hint",
+    "progress",
+    "settle",
+    "show",
+    "solution",
+]
 
 
 def __getattr__(name: str) -> Any:

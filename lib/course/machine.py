@@ -206,3 +206,22 @@ def _windows_memory() -> int | None:
 
 
 __all__ = ["SCALES", "Machine", "Scale", "report"]
+
+
+def fit_steps(n_steps: int, seconds: float, within: float) -> int:
+    """`n_steps`, if steps of `seconds` each fit into `within` seconds; else as many as do.
+
+    Always a multiple of 4 and at least 8, so that curves have their quarters. A machine that gets
+    fewer than `n_steps` is told so. With TOKENS_SHORT=1 in the environment it is 8 at once: enough
+    to see that a lesson runs, too little to see what it shows.
+    """
+    if n_steps < 8 or n_steps % 4:
+        raise ValueError(f"n_steps is {n_steps}; it must be a multiple of 4, and 8 or more")
+    if os.environ.get("TOKENS_SHORT") == "1":
+        print("TOKENS_SHORT=1: eight steps, to see that it runs.")
+        return 8
+    if n_steps * seconds <= within:
+        return n_steps
+    fewer = min(n_steps, max(8, int(within / seconds) // 4 * 4))
+    print(f"{n_steps} steps would take {n_steps * seconds:.0f} s here: {fewer}, and worse results.")
+    return fewer
