@@ -165,9 +165,7 @@ def tidy(notebook: Any) -> None:
                     continue
                 output["text"] = "\n".join(lines) + "\n"
             if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-                output["data"] = {
-                    "text/plain": "[sliders: run this cell in JupyterLab to move them]"
-                }
+                output["data"] = {"text/plain": "[a widget: run this cell in JupyterLab to use it]"}
             kept.append(output)
         cell["outputs"] = kept
 
