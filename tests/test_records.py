@@ -23,6 +23,7 @@ from lib.corpora import (
     read_jsonl,
     read_records,
 )
+from lib.corpora.quiz import quiz
 from lib.corpora.town import arithmetic, preference, telling
 
 ROOT = Path(__file__).parents[1]
@@ -75,6 +76,20 @@ GSM8K = [
         f"<<{2 * n}+{n}={3 * n}>>{3 * n} things.\n#### {3 * n:,}",
     }
     for n in range(0, 60_000, 1000)
+]
+
+COMMONSENSE = [
+    {
+        "id": f"{n:04x}",
+        "question": f"Where do {n} cats sleep?",
+        "question_concept": "cat",
+        "choices": {
+            "label": ["A", "B", "C", "D", "E"],
+            "text": ["in a basket", " on a cloud", "in the sea", f"under {n} stars", "nowhere"],
+        },
+        "answerKey": "ABCDE"[n % 5],
+    }
+    for n in range(60)
 ]
 
 
@@ -194,6 +209,65 @@ def test_gsm8k(kind: str, tmp_path: Path) -> None:
     assert some.left_out == {"the solution has no '#### answer'": 1, "question is empty": 1}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_commonsense_qa(kind: str, tmp_path: Path) -> None:
+    without_answers = [{**row, "answerKey": ""} for row in COMMONSENSE[:5]]
+    write(tmp_path / "data" / f"train-00000-of-00001.{kind}", COMMONSENSE[:50])
+    write(tmp_path / "data" / f"validation-00000-of-00001.{kind}", COMMONSENSE[50:])
+    write(tmp_path / "data" / f"test-00000-of-00001.{kind}", without_answers)
+    records = read_records("commonsense_qa", path=tmp_path)
+    assert len(list(records)) == 50
+    assert not records.left_out
+    assert list(records)[3] == {
+        "question": "Where do 3 cats sleep?",
+        "options": ["in a basket", "on a cloud", "in the sea", "under 3 stars", "nowhere"],
+        "right": 3,
+        "answer": "under 3 stars",
+    }
+    held_out = list(read_records("commonsense_qa", split="held_out", path=tmp_path))
+    assert [record["right"] for record in held_out] == [0, 1, 2, 3, 4] * 2
+    assert len(list(read_records("commonsense_qa", split="all", path=tmp_path))) == 60
+
+
+def test_commonsense_qa_rows_that_are_no_good(tmp_path: Path) -> None:
+    good = COMMONSENSE[0]
+    backwards = {"label": ["B", "A"], "text": ["a mat", "a hat"]}
+    bad = [
+        {**good, "answerKey": ""},
+        {**good, "answerKey": "F"},
+        {**good, "choices": "A or B"},
+        {**good, "choices": {"label": ["A", "A"], "text": ["a", "b"]}},
+        {**good, "choices": {"label": ["A", "B"], "text": ["a", "b", "c"]}},
+        {**good, "question": None},
+    ]
+    file = write(tmp_path / "a.jsonl", [*bad, {**good, "choices": backwards}])
+    records = read_records("commonsense_qa", split="all", path=file)
+    assert [(r["options"], r["right"]) for r in records] == [(["a hat", "a mat"], 0)]
+    assert records.left_out == {
+        "answerKey is empty": 1,
+        "the answer is none of the options": 1,
+        "choices are no labels and texts": 1,
+        "there is not one label for each of two options at least": 2,
+        "question is no text": 1,
+    }
+
+
+def test_the_quiz() -> None:
+    for split, wanted in [("train", 7), ("held_out", 7), ("all", 20)]:
+        records = read_records("quiz", split=split, size=wanted, seed=3)
+        everything = list(records)
+        assert len(everything) == wanted
+        assert everything == list(records)
+    of = [quiz(0, "train", 3), quiz(17, "train", 3), quiz(1, "held_out", 3)]
+    for record, made in zip([everything[0], everything[18], everything[19]], of):
+        assert record["story"] == made.story
+        assert record["options"][record["right"]] == record["answer"] == made.answer
+        assert record["reasons"] == list(made.reasons)
+        assert record["kind"] == made.kind
+    with pytest.raises(CorpusError, match="has no parts"):
+        read_records("quiz", "holder")
+
+
 def test_held_out_is_a_word_of_its_own(tmp_path: Path) -> None:
     write(
         tmp_path / "test" / "latest.jsonl", GSM8K
@@ -213,7 +287,7 @@ def test_wrong_requests(tmp_path: Path) -> None:
             read_records(*args, **rest)
         one_line(error)
 
-    fails("there are no records 'alpaca'; there are: town, dolly, hh_rlhf, gsm8k", "alpaca")
+    fails("there are no records 'alpaca'; there are: town, quiz, dolly, hh_rlhf,", "alpaca")
     fails("'dolly' has no part 'main'; it has no parts", "dolly", "main", path=file)
     fails("it has: helpful-base,", "hh_rlhf", "red-team-attempts", path=file)
     fails("split is one of 'train', 'held_out', 'all', got 'test'", "dolly", split="test")
@@ -249,6 +323,7 @@ def test_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         "databricks/databricks-dolly-15k": DOLLY,
         "Anthropic/hh-rlhf": HH,
         "openai/gsm8k": GSM8K,
+        "tau/commonsense_qa": COMMONSENSE,
     }
     files = {name: write(tmp_path / f"{n}.parquet", some) for n, (name, some) in
              enumerate(rows.items())}  # fmt: skip
@@ -262,7 +337,8 @@ def test_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         return real("parquet", data_files=file, split="train", streaming=streaming)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    for name, rows_of_it in (("dolly", DOLLY), ("hh_rlhf", HH), ("gsm8k", GSM8K)):
+    for name, rows_of_it in (("dolly", DOLLY), ("hh_rlhf", HH), ("gsm8k", GSM8K),
+                             ("commonsense_qa", COMMONSENSE)):  # fmt: skip
         n = {"dolly": len(rows_of_it)}.get(name, 2 * len(rows_of_it))
         assert len(list(read_records(name, split="all"))) == n
     assert set(calls) == {
@@ -271,6 +347,8 @@ def test_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         ("Anthropic/hh-rlhf", None, None, "test", True),
         ("openai/gsm8k", "main", None, "train", True),
         ("openai/gsm8k", "main", None, "test", True),
+        ("tau/commonsense_qa", None, None, "train", True),
+        ("tau/commonsense_qa", None, None, "validation", True),
     }
     calls.clear()
     records = read_records("hh_rlhf", "harmless-base", "held_out", size=3)

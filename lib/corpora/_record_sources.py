@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Record = dict[str, Any]
-"""{"messages"}, {"prompt", "chosen", "rejected"} or {"question", "steps", "answer"}."""
+"""{"messages"}, {"prompt", "chosen", "rejected"}, {"question", "steps", "answer"} or {"question",
+"options", "right"}."""
 
 
 class Unfit(Exception):
@@ -113,6 +114,27 @@ def _of_gsm8k(row: Mapping[str, Any]) -> Record:
     return {"question": _text(row, "question"), "steps": steps, "answer": answer}
 
 
+def _of_commonsense_qa(row: Mapping[str, Any]) -> Record:
+    """A question with options, in the order of their letters, and the number of the right one."""
+    choices = row["choices"]
+    if not isinstance(choices, Mapping) or not {"label", "text"} <= set(choices):
+        raise Unfit("choices are no labels and texts")
+    pairs = sorted(zip(choices["label"], choices["text"], strict=False))
+    labels = [label for label, _ in pairs]
+    if len(set(labels)) != len(choices["text"]) or len(pairs) < 2:
+        raise Unfit("there is not one label for each of two options at least")
+    right = _text(row, "answerKey")
+    if right not in labels:
+        raise Unfit("the answer is none of the options")
+    options = [str(text).strip() for _, text in pairs]
+    return {
+        "question": _text(row, "question"),
+        "options": options,
+        "right": labels.index(right),
+        "answer": options[labels.index(right)],
+    }
+
+
 SOURCES = {
     "dolly": Source(
         "databricks/databricks-dolly-15k", ("instruction", "context", "response", "category"),
@@ -125,5 +147,10 @@ SOURCES = {
     ),
     "gsm8k": Source(
         "openai/gsm8k", ("question", "answer"), _of_gsm8k, "main", "test", skipped=("socratic",)
+    ),
+    # Its test split has no answers.
+    "commonsense_qa": Source(
+        "tau/commonsense_qa", ("question", "choices", "answerKey"), _of_commonsense_qa,
+        held_out="validation", skipped=("test",),
     ),
 }  # fmt: skip

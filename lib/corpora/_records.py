@@ -1,10 +1,10 @@
 """Records: conversations, preferences and problems, one dict each, from the town or from the hub.
 
-Three open data sets that models learn to answer from: Dolly (Databricks 2023), 15,000 instructions
-with answers that people wrote; HH-RLHF (Bai et al. 2022, arXiv 2204.05862), pairs of replies, of
-which people preferred one; GSM8K (Cobbe et al. 2021, arXiv 2110.14168), word problems with worked
-solutions. Each is streamed through `datasets`, or read from a copy; out come the same records as
-from the town.
+Open data sets that models learn to answer from: Dolly (Databricks 2023), 15,000 instructions with
+answers that people wrote; HH-RLHF (Bai et al. 2022, arXiv 2204.05862), pairs of replies, of which
+people preferred one; GSM8K (Cobbe et al. 2021, arXiv 2110.14168), word problems with worked
+solutions; CommonsenseQA (Talmor et al. 2018, arXiv 1811.00937), multiple choice. Each is streamed
+through `datasets`, or read from a copy; out come the same records as from the town.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from lib.corpora import _hub, town
 from lib.corpora._base import SPLITS, CorpusError, CorpusNotFoundError, Request, is_held_out
 from lib.corpora._record_sources import SOURCES, Record, Source, Unfit
 from lib.corpora._town_sums import arithmetic
+from lib.corpora.quiz import quiz
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz")
 
@@ -109,22 +110,24 @@ def read_records(
 ) -> Records:
     """Open conversations, preferences or problems.
 
-    | name      | part            | a record                                                      |
-    |-----------|-----------------|---------------------------------------------------------------|
-    | "town"    | as in `read`    | of the parts whose documents are JSON, and of the sums        |
-    | "dolly"   |                 | {"messages", "category"}: an instruction and its answer       |
-    | "hh_rlhf" | "helpful-base"… | {"prompt", "chosen", "rejected"}: messages, and two replies   |
-    | "gsm8k"   |                 | {"question", "steps", "answer"}: three texts                  |
+    | name             | part            | a record                                                |
+    |------------------|-----------------|---------------------------------------------------------|
+    | "town"           | as in `read`    | of the parts whose documents are JSON, and of the sums  |
+    | "quiz"           |                 | {"story", "question", "options", "right", "reasons", …} |
+    | "dolly"          |                 | {"messages", "category"}: an instruction and its answer |
+    | "hh_rlhf"        | "helpful-base"… | {"prompt", "chosen", "rejected"}: messages, two replies |
+    | "gsm8k"          |                 | {"question", "steps", "answer"}: three texts            |
+    | "commonsense_qa" |                 | {"question", "options", "right", "answer"}              |
 
     Args:
         name: where they come from.
         part: which part of it. Left out, all of "hh_rlhf"; the town needs one.
-        split: "train", "held_out" or "all". HH-RLHF and GSM8K come with a test split, which is
-            held out; of Dolly one row in ten is, by its text.
+        split: "train", "held_out" or "all". HH-RLHF, GSM8K and CommonsenseQA come with a test or
+            validation split, which is held out; of Dolly one row in ten is, by its text.
         path: a copy that you have, in the layout of the data set: a file (JSON lines, also
             compressed by gzip, or Parquet), or a folder of such files.
-        size: how many records at most; for the town exactly so many.
-        seed: for the town, which records.
+        size: how many records at most; for the town and its quiz exactly so many.
+        seed: for the town and its quiz, which records.
 
     Returns:
         `Records`: iterate over them, as often as you like. Rows that are no good, such as an empty
@@ -141,8 +144,11 @@ def read_records(
         raise CorpusError(f"size is a number of records, at least 1, got {size!r}")
     if name == "town":
         return _of_town(part, split, path, size, seed)
+    if name == "quiz":
+        return _of_quiz(part, split, path, size, seed)
     if name not in SOURCES:
-        raise CorpusError(f"there are no records {name!r}; there are: town, {', '.join(SOURCES)}")
+        known = ", ".join(("town", "quiz", *SOURCES))
+        raise CorpusError(f"there are no records {name!r}; there are: {known}")
     source = SOURCES[name]
     if part is not None and part not in source.folders:
         known = ", ".join(source.folders)
@@ -168,6 +174,32 @@ def _of_town(
     if part in ("arithmetic", "worked_arithmetic"):
         return Records("town", part, split, origin, lambda: (d.key for d in documents), _sum_of_key)
     return Records("town", part, split, origin, lambda: (d.load() for d in documents), _parsed)
+
+
+def _of_quiz(
+    part: str | None, split: str, path: str | Path | None, size: int | None, seed: int
+) -> Records:
+    if part is not None or path is not None:
+        raise CorpusError("the quiz is made up, and has no parts: leave part and path out")
+    n = size or town.SIZE
+
+    def numbers() -> Iterator[tuple[int, str]]:
+        for number in range(n):
+            last = number % 10 == 9  # of all: nine of training, then one held out
+            if split != "all":
+                yield number, split
+            else:
+                yield (number // 10, "held_out") if last else (number - number // 10, "train")
+
+    def record(which: tuple[int, str]) -> Record:
+        made = quiz(*which, seed)
+        return {
+            "story": made.story, "question": made.question, "options": list(made.options),
+            "right": made.right, "answer": made.answer, "reasons": list(made.reasons),
+            "kind": made.kind,
+        }  # fmt: skip
+
+    return Records("quiz", "", split, f"the quiz, made from seed {seed}", numbers, record)
 
 
 def _sum_of_key(key: str) -> Record:
