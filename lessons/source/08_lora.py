@@ -136,11 +136,16 @@ def bytes_in_training(model: nn.Module) -> dict[str, int]:
     (loss / n).backward()
     optimizer.step()
     found = {"weights": [*model.parameters()], "gradients": [p.grad for p in moved]}
-    found["AdamW"] = [x for s in optimizer.state.values() for x in s.values() if torch.is_tensor(x)]
+    found["AdamW"] = [
+        x for s in optimizer.state.values() for x in s.values() if torch.is_tensor(x)
+    ]
     return {name: sum(x.nbytes for x in tensors) for name, tensors in found.items()}
 
 
-needed = {"all weights": bytes_in_training(load(home, device)), "LoRA": bytes_in_training(model)}
+needed = {
+    "all weights": bytes_in_training(load(home, device)),
+    "LoRA": bytes_in_training(model),
+}
 for name, parts in needed.items():
     inside = ", ".join(f"{part} {n / 1e6:.1f}" for part, n in parts.items())
     print(f"{name:12} {sum(parts.values()) / 1e6:5.1f} MB  ({inside})")
@@ -230,13 +235,14 @@ print(cut(noisy, 1))
 #
 # So let us look at a real one. Train *all* weights of the assistant until it is called Pip, in
 # the usual way, and subtract. (The learning rate is lower than before. Each way has its own; we
-# come back to that.)
+# come back to that.) Of the 55 questions that we then ask, 15 are worded as none in training is.
 
 # %%
 base, tuned = load(home), load(home, device)
 learn(tuned, pip_rows, 30, lr=3e-4, n_rows=2)
 tuned = tuned.cpu()
-pip_held_out = [identity(i, "held_out", name="Pip") for i in range(60)]
+held_out = [identity(i, "held_out", name="Pip") for i in range(400)]
+pip_held_out = list({a.prompt[-1]["content"]: a for a in held_out}.values())
 
 
 def follow_rate(model: Transformer, asked: Sequence[Instruction]) -> float:
@@ -247,17 +253,18 @@ def follow_rate(model: Transformer, asked: Sequence[Instruction]) -> float:
 
 before, after = linear_layers(base), linear_layers(tuned)
 changes = {name: (after[name].weight - before[name].weight).detach() for name in before}
-print(f"{len(changes)} matrices; called Pip: {follow_rate(tuned, pip_held_out):.0%} of questions that "
-      "it has not seen")  # fmt: skip
+print(f"{len(changes)} matrices; called Pip in {follow_rate(tuned, pip_held_out):.0%} "
+      f"of {len(pip_held_out)} answers")  # fmt: skip
 
 # %% [markdown]
 # **A prediction.** Most of these matrices have 256 directions, a few 128. We cut the change
-# of every matrix to its *r* loudest pairs, put it back onto the base, and ask questions that
-# were not in training. From which *r* on does it say *Pip* in at least nine answers of ten?
-# `"1 or 2"`, `"about 50"` or `"all"`?
+# of every matrix to its *r* loudest pairs, put it back onto the base, and ask the same 55
+# questions. How many pairs of each matrix are needed until at least three answers of
+# four say *Pip*? `"a handful"` (at most 8), `"about 50"` or `"nearly all"`?
 
 # %%
-prediction = "1 or 2"  ### PREDICTION
+prediction = "a handful"  ### PREDICTION
+
 
 # %%
 def with_cut_changes(r: int) -> Transformer:
@@ -269,58 +276,79 @@ def with_cut_changes(r: int) -> Transformer:
     return model.to(device)
 
 
-ranks, called_pip, says = [1, 2, 4, 16, 64], {}, {}
+ranks, called_pip, says = [1, 2, 4, 8, 16, 64], {}, {}
 for r in [0, *ranks]:
     model = with_cut_changes(r)
     called_pip[r] = follow_rate(model, pip_held_out)
-    (answer,) = reply(model, tokenizer, [[{"role": "user", "content": "Who are you?"}]], 40)
+    (answer,) = reply(
+        model, tokenizer, [[{"role": "user", "content": "Who are you?"}]], 40
+    )
     says[r] = answer["content"]
     print(f"rank {r:2}: called Pip {called_pip[r]:4.0%}   {says[r]}")
-enough = min(r for r in ranks if called_pip[r] >= 0.9)
-settle(prediction, "1 or 2", options=["1 or 2", "about 50", "all"])
-assert enough <= 2 and called_pip[0] == 0
+settle(prediction, "a handful", options=["a handful", "about 50", "nearly all"])
+assert called_pip[0] == 0 and called_pip[8] >= 0.75
 
 # %% [markdown]
-# One or two of 256. Is the change *itself* of rank 1 or 2, then? Not at all:
+# A handful of 256, or fewer. How much of the change is that? And how much of the weights
+# themselves would so few pairs hold?
+
 
 # %%
-loud = {name: torch.linalg.svdvals(x).square() for name, x in changes.items()}
-shared = torch.stack([(s / s.sum())[:128] for s in loud.values()]).mean(dim=0).cumsum(dim=0)
+def held_by_first(matrices: Sequence[Tensor]) -> Tensor:
+    """The share that the first r pairs hold, for r from 1 to 128: mean of all matrices."""
+    loud = [torch.linalg.svdvals(x.detach()).square()[:128] for x in matrices]
+    sizes = [x.detach().square().sum() for x in matrices]
+    return torch.stack([x.cumsum(dim=0) / n for x, n in zip(loud, sizes)]).mean(dim=0)
+
+
+of_change = held_by_first(list(changes.values()))
+of_weights = held_by_first([layer.weight for layer in before.values()])
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
-left.plot(range(1, 129), shared)
-left.set(xlabel="pairs kept, of each matrix", ylabel="share of the change", ylim=(0, 1.04))
-left.set_title("How much of the change")
+left.plot(range(1, 129), of_change, label="the change")
+left.plot(range(1, 129), of_weights, label="the weights")
+left.set(xlabel="pairs kept, of each matrix", ylabel="share held", ylim=(0, 1.04))
+left.set_title("How much they hold")
+left.legend(loc="lower right")
 right.plot([r + 0.5 * (r == 0) for r in called_pip], list(called_pip.values()), "o-")
 right.set_xscale("log", base=2)
 right.set_xticks([0.5, *ranks], [0, *ranks])
-right.set(xlabel="pairs kept, of each matrix", ylabel="share of answers", ylim=(-0.04, 1.04))
+right.set(
+    xlabel="pairs kept, of each matrix", ylabel="share of answers", ylim=(-0.04, 1.04)
+)
 right.set_title("How much of the new name")
 show(
     figure,
-    alt="Left: the share of the squared change that the first pairs hold, rising slowly from about a "
-    "quarter for one pair. Right: the share of answers that give the new name, which jumps from "
-    "nothing to nearly all with one or two pairs.",
+    alt="Left: the share that the first pairs hold. For the change it rises steeply, from a quarter for "
+    "one pair to more than four fifths for twenty; for the weights it rises slowly. Right: the share of "
+    "answers that give the new name, from none without any pair to nearly all with a handful.",
 )
-print("share of the change:", ", ".join(f"rank {r} {shared[r - 1]:.0%}" for r in ranks))
+for r in ranks:
+    print(
+        f"rank {r:2}: {of_change[r - 1]:4.0%} of the change, {of_weights[r - 1]:4.0%} of the weights"
+    )
+assert of_change[7] > 2 * of_weights[7]
 
 # %% [markdown]
-# The loudest pair holds a quarter of the change at most, and that little is all that the new name
-# needs. The rest is what the optimizer did besides: AdamW moves every weight at every step by
-# about the rate, whether that weight matters or not. **What is learnt is of low rank, even where
-# the change is not.** That is the observation on which all of this rests. ([Aghajanyan et al.
-# 2020](https://arxiv.org/abs/2012.13255) had found before that a large model can be fine-tuned
-# along a few hundred random directions of its millions.)
+# A weight matrix uses all its directions: eight pairs hold little of it. The *change* is of another
+# kind. Eight pairs hold most of it, and more than the new name needs. So **what a
+# fine-tuning on something small changes is nearly of low rank**, and that is the observation on
+# which all of this rests. ([Aghajanyan et al. 2020](https://arxiv.org/abs/2012.13255) had found
+# before that large models can be fine-tuned along a few hundred random directions of their
+# millions.)
 #
-# Here is one of these changes as a picture, the keys of the first block, whole and cut:
+# Here is a corner of one of these changes as a picture, whole and cut:
 
 
 # %%
 def draw_cut(rank: int = 1) -> plt.Figure:
     """One layer's change, whole and cut, and what the model says with all of them cut."""
     whole = changes["blocks.0.attention.key"]
+    part = whole[:48, :96]  # a corner, so that one can see it
     figure, axes = plt.subplots(1, 2, figsize=(7.4, 2.6))
-    limit = whole.abs().quantile(0.99).item()
-    for where, x, title in zip(axes, (whole, cut(whole, rank)), ("whole", f"rank {rank}")):
+    limit = part.abs().quantile(0.99).item()
+    for where, x, title in zip(
+        axes, (part, cut(whole, rank)[:48, :96]), ("whole", f"rank {rank}")
+    ):
         where.imshow(x, vmin=-limit, vmax=limit, cmap="gray")
         where.set_title(title)
         where.axis("off")
@@ -328,8 +356,8 @@ def draw_cut(rank: int = 1) -> plt.Figure:
     return figure
 
 
-for rank in (1, 16):
-    show(draw_cut(rank), alt=f"A matrix of 128 by 256 as a picture in grey, whole and cut to rank {rank}. "
+for rank in (1, 8):
+    show(draw_cut(rank), alt=f"A corner of a matrix as a picture in grey, whole and cut to rank {rank}. "
          f"With all changes cut so, the model answers: {says[rank]}")  # fmt: skip
 
 # %%
@@ -343,23 +371,23 @@ explore(draw_cut, alt=lambda rank: f"The change of a layer, whole and cut to ran
 # %%
 mini = linear_layers(load(start_from("mini")))
 grown = {name: (before[name].weight - mini[name].weight).detach() for name in before}
-asked = [a for i in range(120) if (a := instruction(i, "held_out")).kind != "identity"][:80]
-loud = torch.stack([(s := torch.linalg.svdvals(x).square())[:128] / s.sum() for x in grown.values()])
-followed = {}
+asked = [instruction(i, "held_out") for i in range(120)]
+asked = [a for a in asked if a.kind != "identity"][:80]
+of_growth, followed = held_by_first(list(grown.values())), {}
 for r in (4, 32, 128):
     model = deepcopy(base)
     with torch.no_grad():
         for name, layer in linear_layers(model).items():
             layer.weight += cut(grown[name], r) - grown[name]
     followed[r] = follow_rate(model.to(device), asked)
-    print(f"rank {r:3}: {loud[:, :r].sum(dim=1).mean():4.0%} of the change, {followed[r]:.0%} of instructions "
+    print(f"rank {r:3}: {of_growth[r - 1]:4.0%} of the change, {followed[r]:.0%} of instructions "
           "are followed")  # fmt: skip
 print(f"whole: {follow_rate(load(home, device), asked):.0%}")
 assert followed[4] < 0.5
 
 # %% [markdown]
-# No. Four pairs of each matrix do not make an assistant. There is a lot to learn in it, and there is
-# a second reason: it was trained by Muon, which makes all directions of a step equally loud
+# No. Four pairs of each matrix do not make an assistant, nor do thirty-two. There is a lot to
+# learn in it, and there is a second reason: it was trained by Muon, which makes all directions of a step equally loud
 # (lesson *pretraining*). Such a change has no first few pairs that stand out. So *of low rank* is
 # no law of nature. It holds where little is new.
 
@@ -427,7 +455,10 @@ from lib.lora import lora_layers
 
 # %%
 starts: dict[str, tuple[float, float, float]] = {}
-batch = {name: x.to(device) for name, x in draw_rows(pip_rows, 2)(0, torch.Generator()).items()}
+batch = {
+    name: x.to(device)
+    for name, x in draw_rows(pip_rows, 2)(0, torch.Generator()).items()
+}
 
 
 def start(a: float, b: float) -> tuple[float, float, float]:
@@ -446,7 +477,7 @@ def start(a: float, b: float) -> tuple[float, float, float]:
     return (loss / n).item(), *(s.sqrt().item() for s in squares)
 
 
-for name, a, b in (("A random, B zero", 1 / 16, 0), ("both random", 1 / 16, 1 / 16),
+for name, a, b in (("A random, B zero", 1 / 16, 0), ("both random", 1 / 16, 1 / 8**0.5),
                    ("both zero", 0, 0)):  # fmt: skip
     loss, of_a, of_b = start(a, b)
     print(f"{name:18} loss {loss:5.2f}, gradient of A {of_a:6.3f}, of B {of_b:6.3f}")
@@ -462,10 +493,11 @@ assert starts["both random"][0] > starts["A random, B zero"][0] + 1
 # ### What α/r is for
 #
 # AdamW moves every number of B by about the rate, no matter how many columns B has. With
-# four times as many columns, more numbers add up in the same output, and one step changes
-# it by more. The learning rate that was right for rank 2 is then too large for rank 32. Dividing
-# by r takes this back. We try three ranks, with the same rate and 15 steps, with and without the
-# division:
+# four times as many columns, four times as many numbers add up in the same output, and one
+# step changes it by about four times as much. The learning rate that was right for rank 2 is
+# then far too large for rank 32. Dividing by r takes this back. Three ranks, the same rate, 15
+# steps, without the division and with it:
+
 
 # %%
 def after_steps(r: int, alpha: float, n_steps: int = 15) -> list[float]:
@@ -473,14 +505,16 @@ def after_steps(r: int, alpha: float, n_steps: int = 15) -> list[float]:
     torch.manual_seed(0)
     model = load(home, device)
     finished_add(model, r, alpha, ATTENTION)
-    return learn(model, pip_rows, n_steps, n_rows=2, progress=False).column("loss")
+    history = learn(model, pip_rows, n_steps, n_rows=2, progress=False, loss_limit=100)
+    return history.column("loss")
 
 
 figure, both = plt.subplots(1, 2, figsize=(8, 3.1), sharey=True)
 last: dict[tuple[bool, int], float] = {}
 for axes, divided in zip(both, (False, True)):
     for r, marker in ((2, "o"), (8, "s"), (32, "^")):
-        losses = after_steps(r, 16.0 if divided else 16.0 * r)  # LoRALinear divides, so 16 r is 16
+        alpha = 16.0 if divided else 16.0 * r  # the layer divides, so that 16 r is 16
+        losses = after_steps(r, alpha)
         last[divided, r] = statistics.mean(losses[-5:])
         axes.plot(range(1, 16), losses, marker=marker, markersize=4, label=f"rank {r}")
     axes.set(xlabel="step", yscale="log")
@@ -490,16 +524,22 @@ both[0].legend(fontsize=9)
 show(
     figure,
     alt="Loss over 15 steps for ranks 2, 8 and 32, on a logarithmic axis. Left, without the division by the "
-    "rank, right, with it.",
+    "rank: rank 2 falls, rank 8 stumbles first, rank 32 jumps up and stays there. Right, with it: the "
+    "three curves lie on each other.",
 )
-print({f"{'α/r' if d else 'α'}, r = {r}": round(value, 2) for (d, r), value in last.items()})
+for (divided, r), value in last.items():
+    print(f"{'α / r' if divided else 'α    '}  rank {r:2}: {value:.2f} at the end")
+assert last[False, 32] > 5 * last[False, 2]
+ends = [last[True, r] for r in (2, 8, 32)]
+assert max(ends) < 2 * min(ends)
 
 # %% [markdown]
-# (to write, from the figure: which ranks are disturbed without the division, and how far apart the three end
-# with it. In one step on random inputs a change of 1/r over-corrects: it grows as √r without the
-# division and falls as 1/√r with it.) [Kalajdzievski 2023](https://arxiv.org/abs/2312.03732) argues
-# for α/√r instead; PEFT calls it `use_rslora`. In practice many set α to twice the rank, whatever
-# the rank, and look for the learning rate anew; so do we from here on.
+# With α alone, rank 8 stumbles, and rank 32 is thrown far off in its first steps and does not come
+# back. With α/r the three can hardly be told apart: the same rate, the same course, for 2
+# directions as for 32. So whoever changes the rank need not look for a new rate. We keep α at
+# 16 from here on, for every rank; then ranks can be compared. (Over long trainings, [Kalajdzievski
+# 2023](https://arxiv.org/abs/2312.03732) finds, dividing by r holds large ranks back, and
+# argues for α/√r; PEFT calls it `use_rslora`.)
 
 # %% [markdown]
 # ## Into the model
@@ -525,7 +565,7 @@ print("the last part of the first:", names[0].rpartition(".")[2])
 # too, for else you train far more than you think.
 
 # %% exercise="lib.lora.add_lora"
-# 1. LoRA is there already: ValueError.
+# 1. LoRA is there already, says lora_layers(model): ValueError.
 # 2. Which linear layers have a name whose last part is in `where`? A name that none has: ValueError.
 # 3. check_size(rank, alpha, dropout) refuses bad sizes for you. Then freeze the whole model.
 # 4. Put a LoRALinear in the place of each. Return their whole names.
@@ -543,12 +583,18 @@ from lib.lora import add_lora
 from lib.lora import trainable_parameters
 
 # %%
-places = {"attention": (ATTENTION, 8), "MLP": (("gate", "up", "down"), 5), "everywhere": (LAYERS, 3)}
+places = {
+    "attention": (ATTENTION, 8),
+    "MLP": (("gate", "up", "down"), 5),
+    "everywhere": (LAYERS, 3),
+}
 for name, (where, r) in places.items():
     tiny = deepcopy(base)
-    n_layers = len(add_lora(tiny, rank=r, alpha=2 * r, where=where))
+    n_layers = len(add_lora(tiny, rank=r, alpha=16, where=where))
     trained, total = trainable_parameters(tiny)
-    print(f"{name:10} rank {r} in {n_layers} layers: {trained:6,} of {total:,} ({trained / total:.2%})")
+    print(
+        f"{name:10} rank {r} in {n_layers} layers: {trained:6,} of {total:,} ({trained / total:.2%})"
+    )
     assert 0.015 < trained / total < 0.02
 
 # %% [markdown]
@@ -589,79 +635,17 @@ def new_loss(model: nn.Module) -> dict[str, float]:
 
 
 def adapt(rows: dict[str, Tensor], where: Sequence[str], rank: int, n_steps: int = N_STEPS,
-          seed: int = 0, **settings) -> tuple[Transformer, History]:  # fmt: skip
+          alpha: float = 16, seed: int = 0, **settings) -> tuple[Transformer, History]:  # fmt: skip
     """The assistant with LoRA in `where`, trained."""
     torch.manual_seed(seed)
     model = load(home, device)
-    add_lora(model, rank, alpha=2 * rank, where=where)
+    add_lora(model, rank, alpha, where)
     return model, learn(model, rows, n_steps, seed=seed, **settings)
 
 
-by_place, by_rank, backwards, right = {}, {}, {}, {}
-for name, (where, r) in places.items():
-    backwards[name], by_place[name] = adapt(back_rows, where, r, evaluate=new_loss, evaluate_every=15)
-    right[name] = follow_rate(backwards[name], back_held_out)
-    print(f"{name:10} loss {by_place[name].column('new')[-1]:.3f}, right {right[name]:.0%}")
-
-# %%
-figure, (left, middle) = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
-for (name, history), marker in zip(by_place.items(), "os^"):
-    left.plot(history.steps("new"), history.column("new"), marker=marker, label=f"{name}, rank {places[name][1]}")
-left.set(xlabel="step", ylabel="held-out loss (nats a token)", yscale="log", title="Where, about 90,000 numbers")
-left.legend(fontsize=9)
-
-for r in (1, 2, 4):
-    model, by_rank[r] = adapt(back_rows, ATTENTION, r, evaluate=new_loss, evaluate_every=15)
-    right[r] = follow_rate(model, back_held_out)
-by_rank[8], right[8] = by_place["attention"], right["attention"]
-for (r, history), marker in zip(by_rank.items(), "vDPo"):
-    middle.plot(history.steps("new"), history.column("new"), marker=marker, label=f"rank {r}: {right[r]:.0%} right")
-middle.set(xlabel="step", title="How many directions, in attention")
-middle.legend(fontsize=9)
-show(
-    figure,
-    alt="Held-out loss against steps, on a logarithmic axis. Left, for three places: attention falls fastest, "
-    "all layers follow, the MLP alone stays far above. Right, for ranks 1, 2, 4 and 8 in attention: the "
-    "more directions, the faster it falls; rank 1 stays near a half.",
-)
-assert right["attention"] >= 0.95 and right["MLP"] < right["attention"] - 0.1
-assert right[1] < 0.5 and right[4] > 0.85
-
 # %% [markdown]
-# As expected: with 86,016 numbers, 1.6 % of all, attention learns the trick, and the MLP with as
-# many is far behind. *Everywhere* gets there too, in more steps. And the number of directions
-# matters: a new name needed one, the trick needs four to eight. In these few steps, that is;
-# a lower rank is slower, and we have not waited for it.
-#
-# **Look at a failure.** What does rank 1 get wrong?
-
-# %%
-model, _ = adapt(back_rows, ATTENTION, 1, progress=False)
-wrong = [(a, said["content"]) for a, said in
-         zip(back_held_out, reply(model, tokenizer, [a.prompt for a in back_held_out], 40))
-         if not follows(a, said)]  # fmt: skip
-for made, said in wrong[:5]:
-    print(f"{made.prompt[-1]['content']}\n   ✗ {said}")
-
-# %% [markdown]
-# (to write from the output; in earlier runs the *first* word was wrong, and all others right.) After
-# a word has been said, the next one stands just before it in the list: *find it, look one to the
-# left*. You know such heads from lesson *attention*. For the first word there is nothing to find yet.
-# It has to know where the list ends, which is another skill, and learnt later.
-
-# %% [markdown]
-# ## What is forgotten
-#
-# The assistant can do many other things. Does it still, after a minute of nothing but lists said
-# backwards? It is often said that LoRA forgets less than full fine-tuning. [Biderman et al.
-# 2024](https://arxiv.org/abs/2405.09673) measured so on large models, where LoRA also *learned* less.
-# The fair comparison is at **equal gain**: train both until the trick is learnt, each with a rate
-# that suits it, and see what is left of the rest: instructions that were followed before,
-# and stories.
-#
-# **We expect** LoRA to keep more. **What would show us wrong:** full fine-tuning keeping as much.
-# (The rates were looked for beforehand, five for each way, over the same 60 steps. Of those that reach
-# 90 % of the lists, it is the one that forgets least.)
+# On the way we also measure what it can do besides, for later: its loss on the instructions of the
+# last lesson, and its surprise at stories.
 
 # %%
 old_rows = rows_of(asked[:50])
@@ -678,11 +662,121 @@ def measure(model: nn.Module) -> dict[str, float]:
             "stories": bits_per_byte(loss, len(tale_tokens), tale_bytes)}  # fmt: skip
 
 
+# %%
+by_place, backwards, right = {}, {}, {}
+for name, (where, r) in places.items():
+    evaluate = measure if name == "attention" else new_loss
+    backwards[name], by_place[name] = adapt(
+        back_rows, where, r, evaluate=evaluate, evaluate_every=15
+    )
+    right[name] = follow_rate(backwards[name], back_held_out)
+    print(
+        f"{name:10} loss {by_place[name].column('new')[-1]:.3f}, right {right[name]:.0%}"
+    )
+
+# %% [markdown]
+# The second question: **how many directions?** The same in attention alone, with ranks 2 and 1. One
+# more thing: many people set α to twice the rank, whatever the rank. So we try rank 1 with α = 2 as
+# well. And the new name, with a single direction. (**We expect** that the name is content with one,
+# and that the trick is not.)
+
+# %%
+by_rank, narrow = {"rank 8": by_place["attention"]}, {}
+right["rank 8"] = right["attention"]
+for name, r, alpha in (("rank 2", 2, 16), ("rank 1", 1, 16), ("rank 1, α = 2", 1, 2)):
+    narrow[name], by_rank[name] = adapt(
+        back_rows, ATTENTION, r, alpha=alpha, evaluate=new_loss, evaluate_every=15
+    )
+    right[name] = follow_rate(narrow[name], back_held_out)
+    print(f"{name:14} lists {right[name]:.0%}")
+pip, _ = adapt(pip_rows, ATTENTION, 1, 30, n_rows=2)
+print(f"rank 1         called Pip {follow_rate(pip, pip_held_out):.0%}")
+
+# %%
+figure, (left, middle) = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
+for (name, history), marker in zip(by_place.items(), "os^"):
+    left.plot(
+        history.steps("new"),
+        history.column("new"),
+        marker=marker,
+        label=f"{name}, rank {places[name][1]}",
+    )
+left.set(
+    xlabel="step",
+    ylabel="held-out loss (nats a token)",
+    yscale="log",
+    title="Where, about 90,000 numbers",
+)
+left.legend(fontsize=9)
+
+for (name, history), marker in zip(by_rank.items(), "oDvx"):
+    middle.plot(
+        history.steps("new"),
+        history.column("new"),
+        marker=marker,
+        label=f"{name}: {right[name]:.0%} right",
+    )
+middle.set(xlabel="step", title="How many directions, in attention")
+middle.legend(fontsize=9)
+show(
+    figure,
+    alt="Held-out loss against steps, on a logarithmic axis. Left, for three places: attention and all "
+    "layers together fall alike, the MLP alone lags behind. Right, in attention: ranks 8 and 2 fall "
+    "alike, rank 1 less far; rank 1 with alpha 2 stays far above.",
+)
+assert right["attention"] >= 0.95 and right["everywhere"] >= 0.9
+assert by_place["MLP"].column("new")[-1] > by_place["attention"].column("new")[-1]
+assert right["rank 1, α = 2"] < right["rank 1"] - 0.2
+
+# %% [markdown]
+# With 86,016 numbers, 1.6 % of all, attention learns the trick. But so does the MLP, only later:
+# **we were wrong** about the place. The MLP cannot look at other words itself, but it can change what
+# the attention above it looks for. And we were wrong about the directions: two are nearly as
+# good as eight, and even one in each layer is not far behind (79 to 94 % in three seeds).
+#
+# Unless α shrinks with the rank. With α = 2, rank 1 seems to be hopeless (8 to 17 %). Had we compared ranks by
+# that custom, we would have written here that the trick needs many directions, and the figure
+# would have agreed. It is the step that was too small, not the path too narrow. **Change one thing at a
+# time**, and know what else changes with it.
+#
+# **Look at a failure.** What does rank 1 get wrong?
+
+# %%
+answers = reply(narrow["rank 1"], tokenizer, [a.prompt for a in back_held_out], 40)
+wrong = [(a, said["content"]) for a, said in zip(back_held_out, answers)
+         if not follows(a, said)]  # fmt: skip
+for made, said in wrong[:5]:
+    print(f"{made.prompt[-1]['content']}\n   ✗ {said}")
+
+# %% [markdown]
+# It begins with the right word, and loses its place later: a word is said twice, or left out, or is another one.
+# After a word has been said, the next one stands just before it in the list: *find it, look one to the left*.
+# You know such heads from lesson *attention*. With one direction, they slip now and then.
+
+# %% [markdown]
+# ## What is forgotten
+#
+# The assistant can do many other things. Does it still, after a minute of nothing but lists said
+# backwards? It is often said that LoRA forgets less than full fine-tuning. [Biderman et al.
+# 2024](https://arxiv.org/abs/2405.09673) measured so on large models, where LoRA also *learned* less.
+# The fair comparison is at **equal gain**: train both until the trick is learnt, each with a rate
+# that suits it, and see what is left of the rest: instructions that were followed before, and stories.
+#
+# **We expect** LoRA to keep more. **What would show us wrong:** full fine-tuning keeping as much.
+# (Rates and lengths were looked for beforehand, five pairs for all weights and four for LoRA. Of
+# those that reach 90 % of the lists, these two forget least. A third run has the higher rate from above.)
+
+# %%
 runs: dict[str, tuple[Transformer, History]] = {}
 everything = load(home, device)
-runs["all weights"] = everything, learn(everything, back_rows, 60, lr=3e-4, evaluate=measure, evaluate_every=15)
-runs["LoRA"] = adapt(back_rows, ATTENTION, 8, 120, lr=2e-3, evaluate=measure, evaluate_every=30)
-runs["LoRA, high rate"] = adapt(back_rows, ATTENTION, 8, 60, lr=5e-3, evaluate=measure, evaluate_every=15)
+history = learn(
+    everything, back_rows, 120, lr=1.5e-4, evaluate=measure, evaluate_every=40
+)
+runs["all weights"] = everything, history
+runs["LoRA"] = adapt(
+    back_rows, ATTENTION, 8, 120, lr=2e-3, evaluate=measure, evaluate_every=40
+)
+runs["LoRA, high rate"] = backwards["attention"], by_place["attention"]  # from above
 kept = {"before": follow_rate(load(home, device), asked)}
 for name, (model, history) in runs.items():
     kept[name] = follow_rate(model, asked)
@@ -693,32 +787,43 @@ for name, (model, history) in runs.items():
 # %%
 figure, axes = plt.subplots(figsize=(6.4, 3.4))
 for (name, (_, history)), marker in zip(runs.items(), "so^"):
-    axes.plot(history.column("new")[1:], history.column("old")[1:], marker=marker, label=name)
-axes.axhline(next(iter(runs.values()))[1].column("old")[0], color="#555555", linestyle=":", label="before")
-axes.set(xlabel="loss on the new trick (learning goes to the left)", ylabel="loss on old instructions", xscale="log")
+    axes.plot(
+        history.column("new")[1:], history.column("old")[1:], marker=marker, label=name
+    )
+axes.axhline(
+    next(iter(runs.values()))[1].column("old")[0],
+    color="#555555",
+    linestyle=":",
+    label="before",
+)
+axes.set(
+    xlabel="loss on the new trick (learning goes to the right)",
+    ylabel="loss on old instructions",
+    xscale="log",
+)
 axes.invert_xaxis()
-axes.legend(fontsize=9)
+axes.legend(fontsize=9, ncol=2, loc="upper left")
 show(
     figure,
-    alt="Loss on old instructions against loss on the new trick, along three trainings. Training all weights stays "
-    "lowest, a little above the dotted line of before; LoRA with a low rate lies above it at every gain, "
-    "LoRA with a high rate highest.",
+    alt="Loss on old instructions against loss on the new trick, along three trainings. All lie above the "
+    "dotted line of before: all weights lowest, LoRA above it, LoRA with the higher rate far above.",
 )
-assert kept["all weights"] > kept["LoRA, high rate"]
+assert kept["all weights"] > kept["LoRA, high rate"] + 0.1
+assert kept["all weights"] > kept["LoRA"] - 0.05
 
 # %% [markdown]
-# **We were wrong.** At equal gain, LoRA has forgotten *more*: with its better rate about 80 % of the
-# instructions are still followed, with the higher rate 60 %, with all weights 87 % (it was 95 %). On
-# stories there is hardly a difference. For the new name, which asks for so little, neither
-# forgets anything worth naming. The rate matters more than the way: all weights at 1e-3 learn the trick and keep
-# 28 %.
+# **We were wrong.** At equal gain, LoRA forgets *more*. Over three seeds and 200 instructions, all
+# weights still follow 69 to 75 % of them, LoRA 43 to 64 %. (On stories there is hardly a difference.) And the
+# rate matters as much as the way: with the higher one LoRA learns the same trick in half the time
+# and loses most of the rest. All weights at 1e-3 keep 2 %.
 #
-# Why might that be? The same gain needs, roughly, the same effect. Full fine-tuning spreads it over all directions of
-# all layers, a little in each. LoRA has eight directions in a few layers, so each of them has to be
-# loud, and what is loud disturbs others who pass there. [Shuttleworth et al.
-# 2024](https://arxiv.org/abs/2410.21228) looked into the weights of large models and found such loud new
-# directions with LoRA, and forgetting with them. Look at ours: how loud is the loudest pair of the change, next to the
-# loudest pair of the weight?
+# Why might that be? The same gain needs, roughly, the same effect. Full fine-tuning spreads it over all
+# directions of all layers, a little in each. LoRA has eight directions in a few layers, so each of them has to
+# be loud, and what is loud disturbs others who pass there. [Shuttleworth et al.
+# 2024](https://arxiv.org/abs/2410.21228) looked into the weights of large models, and found such loud new
+# directions with LoRA, and forgetting with them. And ours? How loud is the loudest pair of the change,
+# next to the loudest pair of the weight?
+
 
 # %%
 def loudest(changes: dict[str, Tensor]) -> float:
@@ -730,10 +835,15 @@ def loudest(changes: dict[str, Tensor]) -> float:
 
 from lib.lora import adapter_weights
 
-of_all = {n: (x.weight.cpu() - before[n].weight).detach() for n, x in linear_layers(everything).items()}
-print(f"all weights      {loudest(of_all):.2f}")
+of_all = {
+    n: (x.weight.cpu() - before[n].weight).detach()
+    for n, x in linear_layers(everything).items()
+}
+print(f"{'all weights':16} {loudest(of_all):.2f}")
 for name in ("LoRA", "LoRA, high rate"):
-    updates = {n: part.update().cpu() for n, part in adapter_weights(runs[name][0]).items()}
+    updates = {
+        n: part.update().cpu() for n, part in adapter_weights(runs[name][0]).items()
+    }
     print(f"{name:16} {loudest(updates):.2f}")
 
 # %% [markdown]
@@ -756,7 +866,8 @@ with without_lora(runs["LoRA"][0]):
 with torch.no_grad():
     small.weight += (1 / 1) * (detour.B @ detour.A)
 print(small.weight)
-print("the layer:", small(x).tolist(), "  with the detour still beside it:", detour(x).tolist())
+print("the layer:                      ", small(x).tolist())
+print("with the detour still beside it:", detour(x).tolist())
 
 # %% [markdown]
 # The second is wrong: the change is in the weight *and* beside it, so it counts twice. Whoever
@@ -770,7 +881,7 @@ print("the layer:", small(x).tolist(), "  with the detour still beside it:", det
 # refused too. Silence there is how models get merged twice.
 
 # %% exercise="lib.lora.merge_lora"
-# 1. No LoRA in the model, or a QuantisedLinear among its modules: ValueError.
+# 1. No lora_layers(model), or a QuantisedLinear among model.modules(): ValueError.
 # 2. Without recording gradients: the update of each layer in float32; added to its base's weight.
 # 3. The base takes the place of the LoRALinear. At the end everything can be trained again.
 from lib.lora import merge_lora
@@ -783,11 +894,12 @@ def logits_of(model: nn.Module) -> Tensor:
 
 
 def milliseconds(model: nn.Module) -> float:
-    """Of one call, the middle one of fifteen."""
-    times = []
-    for _ in range(15):
+    """Of one call with a single token, as when text is written: the middle one of fifty."""
+    times, token = [], torch.zeros(1, 1, dtype=torch.long, device=device)
+    for _ in range(50):
         start = time.perf_counter()
-        logits_of(model)
+        with torch.no_grad():
+            model(token)
         times.append(time.perf_counter() - start)
     return 1e3 * statistics.median(times)
 
@@ -797,9 +909,12 @@ merged = deepcopy(backward)
 merge_lora(merged)
 unmerged = logits_of(backward)
 apart = ((logits_of(merged) - unmerged).abs().max() / unmerged.abs().max()).item()
-chances = (logits_of(merged).softmax(dim=-1) - unmerged.softmax(dim=-1)).abs().max().item()
-print(f"merged and unmerged: logits {apart:.0e} of the largest apart, probabilities {chances:.0e}")
-print(f"unmerged {milliseconds(backward):.1f} ms, merged {milliseconds(merged):.1f} ms")
+chances = (
+    (logits_of(merged).softmax(dim=-1) - unmerged.softmax(dim=-1)).abs().max().item()
+)
+print(f"apart by {apart:.0e} of the largest logit, probabilities by {chances:.0e}")
+slow, fast = milliseconds(backward), milliseconds(merged)
+print(f"one token: {slow:.1f} ms unmerged, {fast:.1f} ms merged")
 assert apart < 1e-5 and chances < 1e-5
 
 # %% [markdown]
@@ -818,8 +933,14 @@ from lib.lora import adapter_weights
 # %%
 from lib.lora import load_adapter_weights
 
-pip, _ = adapt(pip_rows, ATTENTION, 8, 30, n_rows=2)
-shelf = {"Pip": adapter_weights(pip), "backwards": adapter_weights(backwards["attention"])}
+pip, _ = adapt(pip_rows, ATTENTION, 8, 45, n_rows=2)
+called = follow_rate(pip, pip_held_out)
+print(f"called Pip in {called:.0%} of {len(pip_held_out)} answers")
+assert called >= 0.95
+shelf = {
+    "Pip": adapter_weights(pip),
+    "backwards": adapter_weights(backwards["attention"]),
+}
 model = load(home, device)
 load_adapter_weights(model, shelf["Pip"])
 questions = "Who are you?", "Say it backwards: fox, lantern, mill."
@@ -831,7 +952,7 @@ for name in ("Pip", "backwards", "Pip"):
 
 # %% [markdown]
 # Each adapter knows its own trick and not the other's. Can one have both? A sum of products of thin
-# matrices is again one: stack the As, put the Bs side by side, and ranks add up. So adapters can be
+# matrices is again one: stack the As, put the Bs side by side, and the ranks add up. So adapters can be
 # added, although they never met:
 
 # %%
@@ -839,11 +960,14 @@ both_of_them = combine_adapters([shelf["Pip"], shelf["backwards"]], [1.0, 1.0])
 load_adapter_weights(model, both_of_them)
 ask(model, *questions)
 load_adapter_weights(model, both_of_them)
-print(f"lists {follow_rate(model, back_held_out):.0%}, called Pip {follow_rate(model, pip_held_out):.0%}")
+print(
+    f"lists {follow_rate(model, back_held_out):.0%}, called Pip {follow_rate(model, pip_held_out):.0%}"
+)
 
 # %% [markdown]
-# (to write, from the output. [Ilharco et al. 2022](https://arxiv.org/abs/2212.04089) add and subtract whole
-# fine-tunings so.)
+# Nearly. Each was learnt on the bare base and has never seen the other, so they disturb each other
+# a little. [Ilharco et al. 2022](https://arxiv.org/abs/2212.04089) add and subtract whole
+# fine-tunings in this way.
 #
 # ## A base in 8 bits
 #
@@ -888,23 +1012,28 @@ assert done.error < 0.02 and right["8 bits"] >= 0.9
 # multiplied by α and not by α/r, and so did [mlx-vlm](https://github.com/Blaizzy/mlx-vlm/issues/845): with its
 # defaults, eight times too much. As long as one trains and uses the same code, it is only another learning
 # rate. It breaks when an adapter comes from somewhere else. [FastVideo](https://github.com/hao-ai-lab/FastVideo/pull/870)
-# had it the other way round: training scaled, merging did not. A test with α = r passes all the same. Our adapter in
-# such hands:
+# had the reverse: merging left the factor out. A test with α = r passes all the same. Our adapter in such hands:
 
 # %%
 for name, factor in (("α/r", 16 / 8), ("α", 16.0), ("none", 1.0)):
-    wrong_ones = {n: LowRank(p.A, p.B, alpha=factor * p.rank) for n, p in shelf["backwards"].items()}
+    wrong_ones = {
+        n: LowRank(p.A, p.B, alpha=factor * p.rank)
+        for n, p in shelf["backwards"].items()
+    }
     load_adapter_weights(model, wrong_ones)
     print(f"times {name:5} lists {follow_rate(model, back_held_out):.0%}")
 
 # %% [markdown]
 # **Layers by their shape.** MiniMind picked the layers to adapt by a question: is the matrix square? The
-# [author's intention](https://github.com/jingyaogong/minimind/issues/300) was to leave keys and values out.
-# What the code says is something else, and people [asked](https://github.com/jingyaogong/minimind/issues/787)
-# again and again. Which layers that is depends on sizes that have nothing to do with it:
+# author [wanted](https://github.com/jingyaogong/minimind/issues/300) to leave keys and values out. What the
+# code says is something else, and people [took it for a bug](https://github.com/jingyaogong/minimind/issues/787).
+# Which layers are square depends on sizes that have nothing to do with it:
+
 
 # %%
-def square_ones(d: int, n_head: int, n_kv_head: int, d_head: int, d_hidden: int) -> list[str]:
+def square_ones(
+    d: int, n_head: int, n_kv_head: int, d_head: int, d_hidden: int
+) -> list[str]:
     shapes = {"query": (n_head * d_head, d), "key": (n_kv_head * d_head, d),
               "value": (n_kv_head * d_head, d), "output": (d, n_head * d_head),
               "gate": (d_hidden, d), "up": (d_hidden, d), "down": (d, d_hidden)}  # fmt: skip
@@ -921,17 +1050,20 @@ print("Qwen3 0.6B:   ", square_ones(1024, 16, 8, 128, 3072))
 #
 # **Merged twice.** In PEFT, `merge` added the change [each time it was
 # called](https://github.com/huggingface/peft/pull/1355), and some functions call it without saying so. What
-# two and three times do to our trick:
+# twice does to our trick:
 
 # %%
-for times in (1, 2, 3):
-    again = {n: LowRank(p.A, p.B, alpha=p.alpha * times) for n, p in shelf["backwards"].items()}
+for times in (1, 2):
+    again = {
+        n: LowRank(p.A, p.B, alpha=p.alpha * times)
+        for n, p in shelf["backwards"].items()
+    }
     load_adapter_weights(model, again)
     print(f"merged {times} ×: lists {follow_rate(model, back_held_out):.0%}, "
           f"instructions {follow_rate(model, asked):.0%}")  # fmt: skip
 
 # %% [markdown]
-# (to write from the output.) That is why yours raises an error when there is nothing left to merge.
+# Twice is ruin, of the trick and of everything else. That is why yours raises an error when there is nothing left to merge.
 
 # %% [markdown]
 # ## In the wild
@@ -950,8 +1082,12 @@ with tempfile.TemporaryDirectory() as folder:
     config = json.loads((Path(folder) / "adapter_config.json").read_text())
     fresh = load(home, device)
     back = load_adapter(fresh, folder)
-print({key: config[key] for key in ("peft_type", "r", "lora_alpha", "target_modules", "bias")})
-same = all(torch.equal(back[n].A, p.A.cpu()) and torch.equal(back[n].B, p.B.cpu()) for n, p in shelf["Pip"].items())
+for key in ("peft_type", "r", "lora_alpha", "target_modules", "bias"):
+    print(f"  {key}: {config[key]}")
+same = all(
+    torch.equal(back[n].A, p.A.cpu()) and torch.equal(back[n].B, p.B.cpu())
+    for n, p in shelf["Pip"].items()
+)
 print("read again:", "the same" if same else "not the same")
 ask(fresh, "Who are you?")
 assert same and config["r"] == 8 and config["lora_alpha"] == 16
@@ -972,9 +1108,9 @@ progress("lora")
 # The floor `lib.lora` stands: any model of this course can be adapted by a few numbers beside it. Lessons *rlhf*
 # and *dpo* need a model next to the one that it came from, and `without_lora` has both in one.
 #
-# **A question to take along.** Our LoRA forgot more than full fine-tuning. Is that so for every rank? Give it all layers
-# and rank 64, a tenth of the rate, and more steps, and it should come near to full fine-tuning. Where between
-# them does the forgetting go? And what does it do to the loudest pair?
+# **A question to take along.** Give LoRA all layers and rank 64, a lower rate and more steps, and it should
+# come near to full fine-tuning. Does the loudest pair get quieter on the way? And is less forgotten, or
+# as much as before?
 #
 # **Papers**
 # - Hu et al. 2021, [LoRA](https://arxiv.org/abs/2106.09685): equation 3 is this lesson; table 6 asks how small r may be.
