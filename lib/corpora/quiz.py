@@ -7,9 +7,10 @@
     print(question.letter, question.reasons)
 
 Each question has one right option of four; where the right one stands is chance. Wrong ones occur
-in the story as far as it has enough of the kind. The reason for an option says why it is right, or
-why it is not, in facts of the story: `Question.check_reason` reads any reason, a language model's
-for instance, and says whether it can be read, is true, and is to the point.
+in the story as far as it has enough of the kind: at least one does, but for colours. The reason for
+an option says why it is right, or why it is not, in facts of the story: `Question.check_reason`
+reads any reason, a language model's for instance, and says whether it can be read, is true, and is
+to the point.
 
 | kind             | a question                                              |
 |------------------|---------------------------------------------------------|
@@ -245,6 +246,8 @@ def _try(held_out: bool, kinds: Sequence[str], *which: int | str) -> Question | 
             asked = true_of(tale, chance)
         else:
             ways = {**ONE_FACT, **TWO_FACTS}[kind](tale)
+            if not kind.startswith("colour"):  # other colours are rare
+                ways = [way for way in ways if way.inside]
             asked = chance.pick(ways) if ways else None
         if asked is not None:
             break
