@@ -502,7 +502,7 @@ RATIONALE_EXAMPLES = Exercise(
             "no reasons at all, every option",
             lambda: (questions()[:1], [1], [["", "", " ", ""]]),
             run=lambda function, *given: function(*given, every_option=True),
-            expected=lambda *given: by_the_rule(*given, every_option=True),
+            expected=lambda q, a, r: by_the_rule(q, a, r, every_option=True),
             call="rationale_examples(questions, [1], reasons, every_option=True)",
         ),
         Case(
