@@ -59,8 +59,13 @@ def specs_of(name: str) -> list[Spec]:
     Raises:
         ValueError: there is no such study.
     """
+    if name == REASONING:
+        from lib.course import reasoning_study
+
+        return reasoning_study.specs()
     if name not in STUDIES:
-        raise ValueError(f"there is no study {name!r}; there are: {', '.join(STUDIES)}")
+        known = ", ".join((*STUDIES, REASONING))
+        raise ValueError(f"there is no study {name!r}; there are: {known}")
     return [
         {**USUAL, **{key: value for key, value in spec.items() if key != "seeds"}, "seed": seed}
         for seed in SEEDS
@@ -98,6 +103,10 @@ STUDIES: dict[str, list[Spec]] = {
         for d, n_layer, d_hidden in ((224, 1, 672), (160, 2, 608), (128, 4, 384), (96, 8, 270))
     ],
 }  # fmt: skip
+
+
+REASONING = "reasoning"
+"""A study of another kind, in `lib.course.reasoning_study`."""
 
 
 @cache
@@ -165,6 +174,10 @@ def run(spec: Spec, device: str = "cpu", progress: bool = True) -> dict[str, Any
         these steps, on held-out text), `stories` (at these steps, what `score_stories` says),
         `losses` (means of 25 steps each).
     """
+    if "group_size" in spec:  # a run of the study "reasoning"
+        from lib.course import reasoning_study
+
+        return reasoning_study.run(spec, device, progress)
     start = time.perf_counter()
     tokens, rest, n_bytes, tokenizer = _texts(spec["part"], spec["n_documents"])
     shape = {"n_context": 512, **spec["model"]}
@@ -262,7 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lib.course.studies", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("name", choices=STUDIES)
+    parser.add_argument("name", choices=[*STUDIES, REASONING])
     parser.add_argument("--workers", type=int, default=1, help="runs at the same time")
     parser.add_argument("--afresh", action="store_true", help="forget what was measured before")
     options = parser.parse_args(arguments)
