@@ -43,7 +43,8 @@ from lib.chat import reply
 from lib.checkpoint import load, load_tokenizer, start_from
 from lib.corpora import read
 from lib.corpora.town import Instruction, follows, identity, instruction, reversal
-from lib.course import exercise, given, hint, progress, settle, show, solution
+from lib.course import exercise, fit_steps, given, hint
+from lib.course import progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.widgets import explore
 from lib.lora import LAYERS, LowRank, Adapter, QuantisedLinear, check_size
@@ -553,7 +554,7 @@ assert max(ends) < 2 * min(ends)
 # %%
 tiny = deepcopy(base)
 names = list(linear_layers(tiny))
-print(*names[:7], "…", len(names), "in all", sep="\n")
+print(*names[:7], f"… {len(names)} in all", sep="\n")
 print("the last part of the first:", names[0].rpartition(".")[2])
 
 # %% [markdown]
@@ -625,7 +626,6 @@ print(f"right: {follow_rate(model, back_held_out):.0%}")
 # attention alone. Later experience with larger models and harder tasks speaks for all layers.)
 
 # %%
-N_STEPS = 60
 back_test = rows_of(back_held_out[:60])
 
 
@@ -634,7 +634,7 @@ def new_loss(model: nn.Module) -> dict[str, float]:
     return {"new": evaluate_sft(model, back_test)}
 
 
-def adapt(rows: dict[str, Tensor], where: Sequence[str], rank: int, n_steps: int = N_STEPS,
+def adapt(rows: dict[str, Tensor], where: Sequence[str], rank: int, n_steps: int,
           alpha: float = 16, seed: int = 0, **settings) -> tuple[Transformer, History]:  # fmt: skip
     """The assistant with LoRA in `where`, trained."""
     torch.manual_seed(seed)
@@ -642,6 +642,10 @@ def adapt(rows: dict[str, Tensor], where: Sequence[str], rank: int, n_steps: int
     add_lora(model, rank, alpha, where)
     return model, learn(model, rows, n_steps, seed=seed, **settings)
 
+
+_, trial = adapt(back_rows, ATTENTION, 8, 4, progress=False)
+seconds = min(record["seconds"] for record in trial.records if "seconds" in record)
+N_STEPS = fit_steps(60, seconds, within=20)
 
 # %% [markdown]
 # On the way we also measure what it can do besides, for later: its loss on the instructions of the
@@ -667,7 +671,7 @@ by_place, backwards, right = {}, {}, {}
 for name, (where, r) in places.items():
     evaluate = measure if name == "attention" else new_loss
     backwards[name], by_place[name] = adapt(
-        back_rows, where, r, evaluate=evaluate, evaluate_every=15
+        back_rows, where, r, N_STEPS, evaluate=evaluate, evaluate_every=N_STEPS // 4
     )
     right[name] = follow_rate(backwards[name], back_held_out)
     print(
@@ -685,8 +689,8 @@ by_rank, narrow = {"rank 8": by_place["attention"]}, {}
 right["rank 8"] = right["attention"]
 for name, r, alpha in (("rank 2", 2, 16), ("rank 1", 1, 16), ("rank 1, α = 2", 1, 2)):
     narrow[name], by_rank[name] = adapt(
-        back_rows, ATTENTION, r, alpha=alpha, evaluate=new_loss, evaluate_every=15
-    )
+        back_rows, ATTENTION, r, N_STEPS, alpha, evaluate=new_loss,
+        evaluate_every=N_STEPS // 4)  # fmt: skip
     right[name] = follow_rate(narrow[name], back_held_out)
     print(f"{name:14} lists {right[name]:.0%}")
 pip, _ = adapt(pip_rows, ATTENTION, 1, 30, n_rows=2)
@@ -724,9 +728,11 @@ show(
     "layers together fall alike, the MLP alone lags behind. Right, in attention: ranks 8 and 2 fall "
     "alike, rank 1 less far; rank 1 with alpha 2 stays far above.",
 )
-assert right["attention"] >= 0.95 and right["everywhere"] >= 0.9
-assert by_place["MLP"].column("new")[-1] > by_place["attention"].column("new")[-1]
-assert right["rank 1, α = 2"] < right["rank 1"] - 0.2
+# Three seeds: .99 to 1, .93 to .96 and .98 to 1; .79 to .94 against .08 to .17.
+if N_STEPS == 60:
+    assert right["attention"] >= 0.95 and min(right["MLP"], right["everywhere"]) >= 0.85
+    assert by_place["MLP"].column("new")[-1] > by_place["attention"].column("new")[-1]
+    assert right["rank 1, α = 2"] < right["rank 1"] - 0.3
 
 # %% [markdown]
 # With 86,016 numbers, 1.6 % of all, attention learns the trick. But so does the MLP, only later:
@@ -769,13 +775,10 @@ for made, said in wrong[:5]:
 # %%
 runs: dict[str, tuple[Transformer, History]] = {}
 everything = load(home, device)
-history = learn(
-    everything, back_rows, 120, lr=1.5e-4, evaluate=measure, evaluate_every=40
-)
+long = {"n_steps": 2 * N_STEPS, "evaluate": measure, "evaluate_every": 2 * N_STEPS // 3}
+history = learn(everything, back_rows, lr=1.5e-4, **long)
 runs["all weights"] = everything, history
-runs["LoRA"] = adapt(
-    back_rows, ATTENTION, 8, 120, lr=2e-3, evaluate=measure, evaluate_every=40
-)
+runs["LoRA"] = adapt(back_rows, ATTENTION, 8, lr=2e-3, **long)
 runs["LoRA, high rate"] = backwards["attention"], by_place["attention"]  # from above
 kept = {"before": follow_rate(load(home, device), asked)}
 for name, (model, history) in runs.items():
@@ -802,20 +805,21 @@ axes.set(
     xscale="log",
 )
 axes.invert_xaxis()
-axes.legend(fontsize=9, ncol=2, loc="upper left")
+axes.legend(fontsize=9, ncol=2, loc="upper right")
 show(
     figure,
     alt="Loss on old instructions against loss on the new trick, along three trainings. All lie above the "
     "dotted line of before: all weights lowest, LoRA above it, LoRA with the higher rate far above.",
 )
-assert kept["all weights"] > kept["LoRA, high rate"] + 0.1
-assert kept["all weights"] > kept["LoRA"] - 0.05
+if N_STEPS == 60:  # three seeds: .69 to .75; .43 to .64; .28 to .45 in two
+    assert kept["all weights"] > kept["LoRA, high rate"] + 0.1
+    assert kept["all weights"] > kept["LoRA"] - 0.05
 
 # %% [markdown]
 # **We were wrong.** At equal gain, LoRA forgets *more*. Over three seeds and 200 instructions, all
 # weights still follow 69 to 75 % of them, LoRA 43 to 64 %. (On stories there is hardly a difference.) And the
 # rate matters as much as the way: with the higher one LoRA learns the same trick in half the time
-# and loses most of the rest. All weights at 1e-3 keep 2 %.
+# and loses most of the rest. All weights at 1e-3, in one run, kept 2 %.
 #
 # Why might that be? The same gain needs, roughly, the same effect. Full fine-tuning spreads it over all
 # directions of all layers, a little in each. LoRA has eight directions in a few layers, so each of them has to
@@ -1000,7 +1004,9 @@ print(f"{done.layers} layers: {done.bytes_before / 1e6:.1f} MB → {done.bytes_a
 learn(eight, back_rows, N_STEPS)
 right["8 bits"] = follow_rate(eight, back_held_out)
 print(f"lists: {right['8 bits']:.0%} (on the exact base {right['attention']:.0%})")
-assert done.error < 0.02 and right["8 bits"] >= 0.9
+assert done.error < 0.02
+if N_STEPS == 60:  # three seeds: .99 to 1
+    assert right["8 bits"] >= 0.9
 
 # %% [markdown]
 # (The embedding stays in float32, so it is not a quarter.)
