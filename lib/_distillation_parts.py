@@ -390,6 +390,16 @@ def check_logits(student: Tensor, teacher: Tensor, targets: Tensor, temperature:
         raise ValueError(f"expected a temperature above 0, got {temperature}")
 
 
+def check_vocabularies(student: Transformer, teacher: Transformer) -> None:
+    """Raises `ValueError` unless both models have equally many tokens."""
+    ours, theirs = student.config.vocab_size, teacher.config.vocab_size
+    if ours != theirs:
+        raise ValueError(
+            f"the teacher has {theirs} tokens, the student {ours}: without a common vocabulary, "
+            "learn from its texts (sequence_level_examples)"
+        )
+
+
 def check_taught(
     questions: Sequence[Question],
     answers: Sequence[int | None],

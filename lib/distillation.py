@@ -39,6 +39,7 @@ from lib._distillation_parts import (
     Interval,
     check_logits,
     check_taught,
+    check_vocabularies,
     count_tokens,
     example_batch,
     example_batches,
@@ -200,7 +201,7 @@ def jensen_shannon(
 
 def on_policy_batch(
     student: Transformer,
-    teacher: nn.Module,
+    teacher: Transformer,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
     *,
@@ -230,17 +231,12 @@ def on_policy_batch(
     Raises:
         ValueError: the teacher has another vocabulary; or as `rollout`.
     """
+    check_vocabularies(student, teacher)
     written = rollout(
         student, prompts, max_new_tokens, temperature=temperature, stop=stop, generator=generator
     )
     with reading(teacher, len(written)):
         logits = teacher(written.inputs)
-    if logits.size(-1) != student.config.vocab_size:
-        raise ValueError(
-            f"the teacher scores {logits.size(-1)} tokens, the student has "
-            f"{student.config.vocab_size}: without a common vocabulary, learn from its texts "
-            "(sequence_level_examples)"
-        )
     return {
         "inputs": written.inputs,
         "targets": written.targets,

@@ -399,8 +399,8 @@ ON_POLICY_BATCH = Exercise(
         "rollout(student, ...) gives inputs and targets as a loss wants them. The teacher reads the "
         "same inputs. What must be switched off while it reads, and be as before afterwards?",
         "with reading(teacher): logits = teacher(written.inputs); that is eval mode and no gradient. "
-        "Clone them outside of the block, or no loss can use them. The last axis must be "
-        "student.config.vocab_size long, or ValueError.",
+        "Clone them outside of the block, or no loss can use them. check_vocabularies refuses a teacher "
+        "whose tokens are others.",
     ),
 )  # fmt: skip
 
