@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ BIG = 2**63 + 5
 """A key that needs more than 32 bits."""
 
 
+@lru_cache(maxsize=200_000)
 def slow_uniform(key: int, *words: int) -> float:
     """The number of a key and words, by plain whole numbers."""
     state = 0x9E3779B9
@@ -44,17 +46,32 @@ def text(n: int, vocab_size: int, seed: int = 0) -> list[int]:
     return [int(token) for token in drawn]
 
 
-def marked(
-    n: int, key: int, score: Callable[[float], float], width: int = 2, vocab_size: int = 97,
-    prompt: Sequence[int] = (), choices: int = 4,
-) -> list[int]:  # fmt: skip
+def marked(n: int, key: int, score: Callable[[float], float], width: int = 2, choices: int = 4,
+           prompt: Sequence[int] = ()) -> list[int]:  # fmt: skip
     """A text in which, of a few tokens, always the one with the best score was written."""
-    ids = list(prompt) or text(width, vocab_size)
+    return list(_marked(n, key, score, width, choices, tuple(prompt)))
+
+
+@lru_cache
+def _marked(
+    n: int, key: int, score: Callable[[float], float], width: int, choices: int, prompt: tuple[int, ...]
+) -> tuple[int, ...]:  # fmt: skip
+    ids = list(prompt) or text(width, 97)
     while len(ids) < n:
-        offered = text(choices, vocab_size, seed=len(ids))
+        offered = text(choices, 97, seed=len(ids))
         context = ids[len(ids) - width :]
         ids.append(max(offered, key=lambda token: score(slow_uniform(key, *context, token))))
-    return ids
+    return tuple(ids)
+
+
+def low(u: float) -> float:
+    """Green comes first."""
+    return -u
+
+
+def high(u: float) -> float:
+    """What Gumbel's draw prefers."""
+    return u
 
 
 # --- green_list -----------------------------------------------------------------------------------
@@ -244,6 +261,7 @@ def detected(function: Callable[..., Detection], tokens: Any, settings: Settings
     return facts(function(tokens, **settings))
 
 
+@lru_cache
 def exact_tail(g: int, n: int, gamma: float) -> float:
     """−log₁₀ of the tail, from whole numbers: γ is a fraction with a power of 2 below."""
     up, below = Fraction(gamma).as_integer_ratio()
@@ -259,16 +277,23 @@ def exact_tail(g: int, n: int, gamma: float) -> float:
 
 def counted_by_hand(
     ids: list[int], width: int, n_prompt: int, count_repeats: bool = False
-) -> list[tuple[list[int], int]]:
+) -> tuple[tuple[tuple[int, ...], int], ...]:
     """Contexts and tokens that count: those whose context no counted place before has."""
-    found: list[tuple[list[int], int]] = []
+    return _counted(tuple(ids), width, n_prompt, count_repeats)
+
+
+@lru_cache
+def _counted(
+    ids: tuple[int, ...], width: int, n_prompt: int, count_repeats: bool
+) -> tuple[tuple[tuple[int, ...], int], ...]:
+    found: list[tuple[tuple[int, ...], int]] = []
     for place, token in enumerate(ids):
         context = ids[place - width : place]
         if place < width or place < n_prompt:
             continue
         if count_repeats or all(context != other for other, _ in found):
             found.append((context, token))
-    return found
+    return tuple(found)
 
 
 def detected_by_hand(tokens: Any, settings: Settings) -> Any:
@@ -308,11 +333,6 @@ def refuses(title: str, **settings: Any) -> Case:
         return came_back(lambda: function(tokens, **settings))
 
     return Case(title, inputs, run=run, raises=ValueError)
-
-
-def low(u: float) -> float:
-    """Green comes first."""
-    return -u
 
 
 LOOP = [4, 1, 7, 2, 9, 5]
@@ -356,7 +376,7 @@ DETECT = Exercise(
         detect_case(
             "the answer repeats what the prompt says", lambda: text(12, 50) * 2, key=4, n_prompt=12
         ),
-        detect_case("not one is green", lambda: marked(30, 7, lambda u: u), key=7),
+        detect_case("not one is green", lambda: marked(30, 7, high), key=7),
         detect_case(
             "every one is green", lambda: marked(50, 7, low, choices=30), key=7, gamma=0.25
         ),
@@ -448,6 +468,7 @@ GUMBEL_SAMPLE = Exercise(
 # --- gumbel_score ---------------------------------------------------------------------------------
 
 
+@lru_cache
 def poisson_tail(score: float, n: int) -> float:
     """−log₁₀ of the chance of fewer than n events where `score` are expected, by fractions."""
     rate = Fraction(score)
@@ -482,10 +503,6 @@ def score_case(title: str, tokens: Callable[[], Any], **settings: Any) -> Case:
         expected=scored_by_hand,
         call=f"gumbel_score(tokens, {written})",
     )
-
-
-def high(u: float) -> float:
-    return u
 
 
 GUMBEL_SCORE = Exercise(
@@ -637,6 +654,13 @@ ATTACK_EDIT = Exercise(
         edit_case("all replaced", 15, 1.0, "replace"),
         edit_case("all deleted", 6, 1.0, "delete"),
         edit_case("nothing replaced", 9, 0.0, "replace"),
+        Case(
+            "a vocabulary of 2: each token that is replaced becomes the other one",
+            lambda: ([0, 1, 1, 0, 1] * 4, 0.5, "replace", 2, 0),
+            run=edited,
+            expected=counted_edits,
+            call='attack_edit([0, 1, 1, 0, 1] * 4, 0.5, "replace", 2, generator)',
+        ),
         edit_case("nothing to insert into", 0, 0.5, "insert"),
         frequency("each place is as likely to be replaced", [2] * 6, 0.5, "replace", 5),
         frequency("each place is as likely to be deleted", list(range(10)), 0.3, "delete", 12),

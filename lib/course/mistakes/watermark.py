@@ -50,7 +50,7 @@ def salted_hash(context, key, vocab_size, gamma=0.25):
     "The list comes from torch's random generator: on a GPU, or in another version, the same seed "
     "gives another list, and what was written there is not recognised here. keyed_uniform is the "
     "same everywhere.",
-    seen_in="lm-watermarking and what copied it",
+    seen_in="lm-watermarking",
 )
 def torchs_generator(context, key, vocab_size, gamma=0.25):
     rows = context.reshape(math.prod(context.shape[:-1]), context.size(-1)).tolist()
@@ -380,7 +380,6 @@ def flag_not_used(tokens, key, gamma=0.25, width=2, n_prompt=0, count_repeats=Fa
 @mistake(
     DETECT,
     "The prompt is counted as well: nobody has watermarked it, and it drowns the sign.",
-    seen_in="many evaluations of watermarks",
 )
 def prompt_counted(tokens, key, gamma=0.25, width=2, n_prompt=0, count_repeats=False):
     check_settings(key, width, gamma, n_prompt)
