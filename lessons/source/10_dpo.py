@@ -12,25 +12,24 @@
 #
 # **Can we skip the reward model?**
 #
-# The last lesson made behaviour out of preferences, and it took a workshop full of models: one
-# that learns what people like, one that writes, one that guesses what is still to come, one
-# that remembers how things were. All of them were fed by the same thin material: two answers
-# to one question, and which of them somebody liked better.
+# The last lesson made behaviour out of preferences, and it took a workshop full of
+# models: one that learns what people like, one that writes, one that guesses what is
+# still to come, one that remembers how things were. All of them were fed by the same
+# thin material: two answers to one question, and which of them somebody liked better.
 #
-# There is a shorter way. The same pairs can be learnt from directly: one loss, in the loop
-# that you know, without a reward model, without a critic, and without a single word written
-# on the way. It looks like a trick, and it is only a formula read backwards. What the formula
-# says is strange enough: **a language model that was trained from another one *is* a reward
-# model.** The way is called *direct preference optimisation*, DPO ([Rafailov et al.
-# 2023](https://arxiv.org/abs/2305.18290)).
+# There is a shorter way. The same pairs can be learnt from directly: one loss, in the
+# loop that you know, without a reward model, without a critic, and without a single
+# word written on the way. It looks like a trick, and it is only a formula read
+# backwards. What the formula says is strange enough: **a language model that was
+# trained from another one *is* a reward model.** The way is called *direct preference
+# optimisation*, DPO ([Rafailov et al. 2023](https://arxiv.org/abs/2305.18290)).
 #
 # You will write four short functions. They become `lib.dpo`. Plan two hours; the cells
-# themselves run in about two and a half minutes.
+# themselves take about two minutes.
 
 # %%
 import copy
 import math
-import os
 import tempfile
 import time
 from collections import Counter
@@ -46,33 +45,42 @@ from lib import hub
 from lib.chat import encode_chat, end_token
 from lib.checkpoint import load, load_tokenizer, start_from
 from lib.corpora.town import judge, preference, telling
-from lib.course import exercise, given, hint, progress, settle, show, solution
+from lib.course import (
+    exercise,
+    fit_steps,
+    given,
+    hint,
+    progress,
+    settle,
+    show,
+    solution,
+)
 from lib.course.figures import use_style
 from lib.course.studies import study
 from lib.course.widgets import explore
 from lib.dpo import evaluate_preferences, in_turn, preference_batch, preference_batches
 from lib.optim import AdamW, parameter_groups
-from lib.ppo import Rollout, rollout
+from lib.ppo import Rollout, kl_estimates, rollout, rollout_log_probs
 from lib.reward import encode_pair, preference_loss
 from lib.training import IGNORED, Loss, best_precision, train
 from lib.transformer import Transformer
 
 use_style()
-torch.set_num_threads(min(2, os.cpu_count() or 1))
 torch.set_printoptions(precision=3, sci_mode=False, linewidth=88)
 precision = best_precision()
 
 # %% [markdown]
 # ## Before and after
 #
-# The town asks about somebody, and likes some replies better than others. You know its four
-# tastes from the last lesson: a reply should say that they are good-natured, where they live,
-# what or whom they have, and it should be brief. Each taste met is worth a quarter. A reply
-# that is wrong, or does not come to its end, is worth nothing. So we know what any reply is
-# worth **in truth**, its *true score*, which nobody knows of replies in the real world.
+# The town asks about somebody, and likes some replies better than others. You know its
+# four tastes from the last lesson: a reply should say that they are good-natured, where
+# they live, what or whom they have, and it should be brief. Each taste met is worth a
+# quarter. A reply that is wrong, or does not come to its end, is worth nothing. So we
+# know what any reply is worth **in truth**, its *true score*, which nobody knows of
+# replies in the real world.
 #
-# Here is the assistant, on people whom it has never met. (`OWN = True` starts from the one
-# that you trained and kept yourself.)
+# Here is the assistant, on people whom it has never met. (`OWN = True` starts from the
+# one that you trained and kept yourself.)
 
 # %%
 OWN = False
@@ -112,8 +120,8 @@ def show_replies(model: Transformer, n: int = 3) -> None:
 show_replies(reference)
 
 # %% [markdown]
-# And this is what half a minute of DPO makes of it, from 480 pairs, with the finished parts.
-# The chances are the same:
+# And this is what half a minute of DPO makes of it, from 480 pairs, with the finished
+# parts. The chances are the same:
 
 # %%
 from lib import dpo as finished
@@ -144,14 +152,15 @@ pupil = learn(few, finished.dpo_objective(beta=0.1), n_steps=30, lr=1e-4)
 show_replies(pupil)
 
 # %% [markdown]
-# No reward model, and the pupil has not written one word while it learnt. Every part of that
-# cell will be yours.
+# No reward model, and the pupil has not written one word while it learnt. Every part of
+# that cell will be yours.
 #
 # ## How likely is an answer?
 #
 # Now by hand. Somebody asks *“Is Cora a fox?”*, and in this small world there are three
-# answers: *yes .* with two tokens, *no it is not .* with five, *who knows ?* with three. These
-# are the log-probabilities that the assistant gives to each token, after those before it:
+# answers: *yes .* with two tokens, *no it is not .* with five, *who knows ?* with
+# three. These are the log-probabilities that the assistant gives to each token, after
+# those before it:
 
 # %%
 tokens = {
@@ -166,21 +175,22 @@ for answer, log_probs in tokens.items():
     )
 
 # %% [markdown]
-# Two ways to make one number of an answer. **The mean** comes to mind first: it is what every
-# loss so far has shown, and it seems fair to long answers. But look at the third column, where
-# the logarithm is undone. The three add up to nearly 2. Whatever that is, it is not a
-# probability. And by the mean, *no it is not .* would be more likely than *yes .*, although
-# the assistant says it about a third as often: each token is easy enough, but there are five.
+# Two ways to make one number of an answer. **The mean** comes to mind first: it is what
+# every loss so far has shown, and it seems fair to long answers. But look at the third
+# column, where the logarithm is undone. The three add up to nearly 2. Whatever that is,
+# it is not a probability. And by the mean, *no it is not .* would be more likely than
+# *yes .*, although the assistant says it about a third as often: each token is easy
+# enough, but there are five.
 #
-# **The sum** is the logarithm of a product: the probability of *yes*, times that of the full
-# stop after it. These do add up to 1. A long answer has more factors, and is less likely. That
-# is not unfair, it is what *likely* means.
+# **The sum** is the logarithm of a product: the probability of *yes*, times that of the
+# full stop after it. These do add up to 1. A long answer has more factors, and is less
+# likely. That is not unfair, it is what *likely* means.
 #
 # ### Exercise: `sequence_log_prob`
 #
-# Logits come in a row for each place, and beside them the token that came next. What is not of
-# the answer, the prompt in front and the padding behind, has the target −100, which no
-# vocabulary has.
+# Logits come in a row for each place, and beside them the token that came next. What is
+# not of the answer, the prompt in front and the padding behind, has the target −100,
+# which no vocabulary has.
 
 # %% exercise="lib.dpo.sequence_log_prob"
 # 1. Is there one target for each row of logits? Otherwise a ValueError.
@@ -207,14 +217,15 @@ for ids, log_prob in zip(
 # %% [markdown]
 # ## What PPO was looking for
 #
-# In the last lesson a policy π was moved towards more reward, and every nat that it strayed
-# from the reference cost something. Call this price β. PPO climbed
+# In the last lesson a policy π was moved towards more reward, and every nat that it
+# strayed from the reference cost something. Call this price β. PPO climbed
 #
 # $$\mathrm{E}_\pi[r] - \beta\;\mathrm{KL}(\pi\,\|\,\text{ref})$$
 #
-# by writing, judging, correcting, thousands of times. In our world of three answers we can
-# watch all of it. Suppose that *yes .* has the reward 2, *no it is not .* has −1, and *who
-# knows ?* has ½. The policy is three numbers, and gradient ascent finds the top:
+# by writing, judging, correcting, thousands of times. In our world of three answers we
+# can watch all of it. Suppose that *yes .* has the reward 2, *no it is not .* has −1,
+# and *who knows ?* has ½. The policy is three numbers, and gradient ascent finds the
+# top:
 
 # %%
 answers = list(tokens)
@@ -248,9 +259,9 @@ print("after 500 steps", climb(beta=1.0))
 # $$\sum_y \pi(y)\left[r(y) - \beta \log\frac{\pi(y)}{\text{ref}(y)}\right]
 # = -\beta \sum_y \pi(y) \log\frac{\pi(y)}{\text{ref}(y)\,e^{r(y)/\beta}}$$
 #
-# On the right stands another KL divergence, of π from $\text{ref}\cdot e^{r/\beta}$, once that
-# is divided by its sum $Z$ so that it is a distribution. A divergence is at least 0, and 0 only
-# where both are the same. So the top is known in advance:
+# On the right stands another KL divergence, of π from $\text{ref}\cdot e^{r/\beta}$,
+# once that is divided by its sum $Z$ so that it is a distribution. A divergence is at
+# least 0, and 0 only where both are the same. So the top is known in advance:
 #
 # $$\pi^*(y) = \frac{1}{Z}\,\text{ref}(y)\;e^{r(y)/\beta}$$
 
@@ -270,8 +281,8 @@ for beta in (0.5, 1.0, 3.0):
     )
 
 # %% [markdown]
-# The reference, bent towards the reward. With a low price β it is bent far, with a high one it
-# hardly moves:
+# The reference, bent towards the reward. With a low price β it is bent far, with a high
+# one it hardly moves:
 
 # %%
 betas = torch.logspace(-1, 1.3, 60).tolist()
@@ -300,8 +311,8 @@ show(
 )
 
 # %% [markdown]
-# The curve on the right will come back: **reward against KL**. No policy can lie above it,
-# and where on it you stop is what β decides. Move it:
+# The curve on the right will come back: **reward against KL**. No policy can lie above
+# it, and where on it you stop is what β decides. Move it:
 
 
 # %%
@@ -329,14 +340,15 @@ explore(
 )
 
 # %% [markdown]
-# Then why did PPO have to climb at all? Because of $Z$, the sum over *all* answers. Here there
-# are three. Our assistant can write 2,048 different tokens at each of, say, 27 places. We can
-# say of any one answer how it should be weighted. We can never add them all up.
+# Then why did PPO have to climb at all? Because of $Z$, the sum over *all* answers.
+# Here there are three. Our assistant can write 2,048 different tokens at each of, say,
+# 27 places. We can say of any one answer how it should be weighted. We can never add
+# them all up.
 #
 # ## Read it backwards
 #
-# So far: given a reward, which policy is the best? Now turn it round. Somebody hands you a
-# policy: **for which reward is it the best?** Solve the formula for r:
+# So far: given a reward, which policy is the best? Now turn it round. Somebody hands
+# you a policy: **for which reward is it the best?** Solve the formula for r:
 #
 # $$r(y) = \beta \log\frac{\pi^*(y)}{\text{ref}(y)} + \beta \log Z$$
 #
@@ -350,10 +362,10 @@ for beta in (0.5, 1.0, 3.0):
     assert (off_by - off_by[0]).abs().max() < 1e-6
 
 # %% [markdown]
-# The rewards come back, all off by the same. *Yes .* leads *who knows ?* by 1.5, each time.
-# Two language models, the one before and the one after, and the difference of what they say
-# is a reward: by how much has this answer become more likely? It is called the **implicit
-# reward**.
+# The rewards come back, all off by the same. *Yes .* leads *who knows ?* by 1.5, each
+# time. Two language models, the one before and the one after, and the difference of
+# what they say is a reward: by how much has this answer become more likely? It is
+# called the **implicit reward**.
 #
 # ### Exercise: `implicit_reward`
 #
@@ -366,8 +378,8 @@ for beta in (0.5, 1.0, 3.0):
 from lib.dpo import implicit_reward
 
 # %% [markdown]
-# Suppose that the assistant has moved a little: *yes .* has risen from −1.5 to −1.1, and *no it
-# is not .* has fallen from −2.5 to −3.1. These four numbers stay with us:
+# Suppose that the assistant has moved a little: *yes .* has risen from −1.5 to −1.1,
+# and *no it is not .* has fallen from −2.5 to −3.1. These four numbers stay with us:
 
 # %%
 chosen, ref_chosen = torch.tensor([-1.1]), torch.tensor([-1.5])
@@ -380,9 +392,9 @@ for beta in (0.1, 0.5, 2.0):
 # %% [markdown]
 # ## From a pair to a loss
 #
-# What is a pair good for? The first idea needs no theory: make the chosen answer more likely
-# and the rejected one less. Ten people have compared *yes .* with *no it is not .*, and nine
-# liked *yes .* better:
+# What is a pair good for? The first idea needs no theory: make the chosen answer more
+# likely and the rejected one less. Ten people have compared *yes .* with *no it is not
+# .*, and nine liked *yes .* better:
 
 # %%
 nine_to_one = (
@@ -412,16 +424,16 @@ for n_steps in (10, 30, 100, 300):
     print(f"{n_steps:4} steps:", descend(up_and_down, n_steps).exp())
 
 # %% [markdown]
-# Nothing holds it. One in ten preferred *no it is not .*, and its probability goes to 0 all the
-# same; a pair that has long been settled pulls as hard as it did on the first day; and *who
-# knows ?*, of which nobody has said anything, is gone too. What is missing is an idea of *by how
-# much*.
+# Nothing holds it. One in ten preferred *no it is not .*, and its probability goes to 0
+# all the same; a pair that has long been settled pulls as hard as it did on the first
+# day; and *who knows ?*, of which nobody has said anything, is gone too. What is
+# missing is an idea of *by how much*.
 #
-# We have one. In the last lesson rewards said how often an answer wins: with probability
-# σ(r_w − r_l), as Bradley and Terry hold. The reward model's loss was the surprise at who did.
-# Now put into it the rewards that the policy stands for already. It takes the *difference* of
-# two rewards, and so the one number that we do not know, β log Z, **cancels**. That is all of
-# DPO.
+# We have one. In the last lesson rewards said how often an answer wins: with
+# probability σ(r_w − r_l), as Bradley and Terry hold. The reward model's loss was the
+# surprise at who did. Now put into it the rewards that the policy stands for already.
+# It takes the *difference* of two rewards, and so the one number that we do not know, β
+# log Z, **cancels**. That is all of DPO.
 #
 # ### Exercise: `dpo_loss`
 #
@@ -433,7 +445,8 @@ for n_steps in (10, 30, 100, 300):
 from lib.dpo import dpo_loss
 
 # %% [markdown]
-# Our four numbers once more. How hard does a pair pull? With autograd, the slope of its loss:
+# Our four numbers once more. How hard does a pair pull? With autograd, the slope of its
+# loss:
 
 # %%
 for beta in (0.1, 0.5, 2.0):
@@ -448,10 +461,10 @@ print(
 assert abs(start - math.log(2)) < 1e-6
 
 # %% [markdown]
-# The pull is β·σ(−difference): strong where the policy has the pair the wrong way round,
-# weak where it has it right. And before the first step the loss is ln 2, *always*. If a run
-# of yours begins elsewhere, the policy and the reference are not the same model, or you do not
-# treat them alike. It is the cheapest check there is.
+# The pull is β·σ(−difference): strong where the policy has the pair the wrong way
+# round, weak where it has it right. And before the first step the loss is ln 2,
+# *always*. If a run of yours begins elsewhere, the policy and the reference are not the
+# same model, or you do not treat them alike. It is the cheapest check there is.
 #
 # The ten people again:
 
@@ -486,12 +499,13 @@ print(f"ln 9 / β = {math.log(9) / 0.5:.3f}")
 assert abs(margin(now) - math.log(9) / 0.5) < 0.01
 
 # %% [markdown]
-# It stops by itself, where the policy says what the people say: nine to one. (*No* is at .003
-# and not gone, though *yes* is now likely anyway. It is the *difference to the reference* that
-# says nine to one.)
+# It stops by itself, where the policy says what the people say: nine to one. (*No* is
+# at .003 and not gone, though *yes* is now likely anyway. It is the *difference to the
+# reference* that says nine to one.)
 #
-# Now the real test. Nobody tells DPO the rewards. It sees pairs of all three answers, and who
-# won, drawn as Bradley and Terry have it. Does it find the policy that PPO was climbing to?
+# Now the real test. Nobody tells DPO the rewards. It sees pairs of all three answers,
+# and who won, drawn as Bradley and Terry have it. Does it find the policy that PPO was
+# climbing to?
 
 
 # %%
@@ -511,22 +525,23 @@ for n in (100, 1000, 10_000):
 assert (found - best_policy(1.0)).abs().max() < 0.03
 
 # %% [markdown]
-# It does, and the more exactly, the more pairs there are. No reward model, no critic, no
-# rollouts, and the same policy in the end. At least as long as every answer turns up in the
-# pairs. Keep that in mind.
+# It does: roughly from a hundred pairs, and from a thousand on to about a hundredth. No
+# reward model, no critic, no rollouts, and the same policy in the end. At least as long
+# as every answer turns up in the pairs. Keep that in mind.
 #
 # ## What a mean does
 #
-# Many projects divide each log-probability by the answer's length before they put it into
-# this loss; some by mistake, some on purpose. What would they find? With means, it is
-# β/L·log(π/ref) that plays the reward's part, for an answer of L tokens. Solve that for π:
+# Many projects divide each log-probability by the answer's length before they put it
+# into this loss; some by mistake, some on purpose. What would they find? With means, it
+# is β/L·log(π/ref) that plays the reward's part, for an answer of L tokens. Solve that
+# for π:
 #
 # $$\pi(y) = \text{ref}(y)\;e^{L(y)\,(r(y) + c)/\beta}$$
 #
-# (c is what makes the sum 1.) **The length multiplies the reward.** If all answers have the
-# same length, β swallows it and nobody notices. So take two questions. One is ours, with
-# answers of 2, 5 and 3 tokens. The other has the same reference and the same rewards, and
-# answers ten times as long.
+# (c is what makes the sum 1.) **The length multiplies the reward.** If all answers have
+# the same length, β swallows it and nobody notices. So take two questions. One is ours,
+# with answers of 2, 5 and 3 tokens. The other has the same reference and the same
+# rewards, and answers ten times as long.
 
 
 # %%
@@ -549,9 +564,10 @@ for name, policies in (
         print(f"{name:14} {question:5} {p.numpy().round(3)}  KL {kl(p):.3f}")
 
 # %% [markdown]
-# Sums treat both alike. With means, the question with short answers has hardly been learnt and
-# the other one has run away, at the same β, in the same training. To compare fairly, let us do
-# it **at equal KL**: for every β both questions together, how much reward does how much KL buy?
+# Sums treat both alike. With means, the question with short answers has hardly been
+# learnt and the other one has run away, at the same β, in the same training. To compare
+# fairly, let us do it **at equal KL**: for every β both questions together, how much
+# reward does how much KL buy?
 
 
 # %%
@@ -590,14 +606,15 @@ print("at about 0.5 nats:", {name: round(r, 2) for name, r in at_half.items()})
 assert at_half["means"] < at_half["sums"] - 0.1
 
 # %% [markdown]
-# The mean buys less with every nat, as it spends them all on the long answers. Note how quiet
-# this mistake is: the loss falls, the pairs are put in order, and with answers of one length
-# it is no mistake at all.
+# The mean buys less with every nat, as it spends them all on the long answers. Note how
+# quiet this mistake is: the loss falls, the pairs are put in order, and with answers of
+# one length it is no mistake at all.
 #
 # ## When is it enough?
 #
-# One thing is still odd. Nine to one brought DPO to rest. But in real data nobody is asked ten
-# times: each pair has *one* label, and one of one is *always*. Where is the rest then?
+# One thing is still odd. Nine to one brought DPO to rest. But in real data nobody is
+# asked ten times: each pair has *one* label, and one of one is *always*. Where is the
+# rest then?
 
 # %%
 always = torch.tensor([0]), torch.tensor([1])
@@ -607,14 +624,14 @@ for n_steps in (30, 300, 3000):
 print(f"ln 10 / β = {math.log(10) / 0.5:.2f}")
 
 # %% [markdown]
-# Nowhere. Ten times as many steps, another ln 10/β, for ever: the surprise never gets to 0, so
-# there is always a little more to gain. β was to be the price of leaving the reference, and
-# where everybody agrees it holds nothing: it only makes the way longer. What stops DPO in
-# practice is that we stop it.
+# Nowhere. Ten times as many steps, another ln 10/β, for ever: the surprise never gets
+# to 0, so there is always a little more to gain. β was to be the price of leaving the
+# reference, and where everybody agrees it holds nothing: it only makes the way longer.
+# What stops DPO in practice is that we stop it.
 #
-# **IPO** ([Azar et al. 2023](https://arxiv.org/abs/2310.12036)) asks for a distance instead. The
-# margin, (log π_w − log ref_w) − (log π_l − log ref_l), should be 1/(2β), no less *and no
-# more*, and the loss is the square of what is missing.
+# **IPO** ([Azar et al. 2023](https://arxiv.org/abs/2310.12036)) asks for a distance
+# instead. The margin, (log π_w − log ref_w) − (log π_l − log ref_l), should be 1/(2β),
+# no less *and no more*, and the loss is the square of what is missing.
 #
 # ### Exercise: `ipo_loss`
 #
@@ -633,27 +650,26 @@ for n_steps in (30, 300, 3000):
 assert abs(margin(now) - 1 / (2 * 0.5)) < 1e-3
 
 # %% [markdown]
-# DPO or IPO? Where everybody agrees, IPO stops and DPO does not; where people disagree, DPO
-# knows how much. Most published models use DPO and stop early.
+# DPO or IPO? Where everybody agrees, IPO stops and DPO does not; where people disagree,
+# DPO knows how much. Most published models use DPO and stop early.
 #
 # ## The experiment
 #
-# Now the assistant, and nearly two thousand of the town's pairs, the same as in the last lesson.
-# From your four functions to a training it is not far. The log-probabilities of both answers of
-# every pair in a batch:
+# Now the assistant, and nearly two thousand of the town's pairs, the same as in the
+# last lesson. From your four functions to a training it is not far. The
+# log-probabilities of both answers of every pair in a batch:
 
 # %% given="lib.dpo.pair_log_probs"
 from lib.dpo import pair_log_probs
 
 # %% [markdown]
-# The reference never changes, so it need not be there while we train: it reads every pair once,
-# before. (In the same precision as the policy. What rounding does to both cancels only if both
-# are rounded alike.)
-
-# %% given="lib.dpo.reference_log_probs"
-from lib.dpo import reference_log_probs
+# The reference never changes, so it need not be there while we train: it reads every
+# pair once, before. (In the same precision as the policy. What rounding does to both
+# cancels only if both are rounded alike.)
 
 # %%
+from lib.dpo import reference_log_probs
+
 N_PAIRS, BATCH = 1920, 16
 pairs = preference_batches([pair(i) for i in range(N_PAIRS)], batch_size=BATCH)
 held_out = preference_batches([pair(i, "held_out") for i in range(200)], batch_size=50)
@@ -661,12 +677,15 @@ began = time.perf_counter()
 pairs = reference_log_probs(reference, pairs, precision)
 held_out = reference_log_probs(reference, held_out, precision)
 print(f"{len(pairs)} batches, read once in {time.perf_counter() - began:.0f} s")
+seconds = min(r["seconds"] for r in pupil.history.records if "seconds" in r)
+N_STEPS = fit_steps(len(pairs), seconds, within=50)
+print(f"{seconds:.2f} s a step, so {N_STEPS} steps")
 lengths = torch.cat([(b["targets"] != IGNORED).sum(dim=-1) for b in pairs]).float()
 print("tokens on average: chosen {:.1f}, rejected {:.1f}".format(*lengths.mean(dim=0)))
 
 # %% [markdown]
-# The loss for `train` puts the pieces together; in `lib.dpo` it is `dpo_objective`, with all
-# variants. Here is what it comes to:
+# The loss for `train` puts the pieces together; in `lib.dpo` it is `dpo_objective`,
+# with all variants. Here is what it comes to:
 
 
 # %%
@@ -679,11 +698,12 @@ def objective(beta: float) -> Loss:
 
 
 # %% [markdown]
-# What shall we look at while it learns? Two kinds of numbers. The first is cheap, and every
-# library prints it: on pairs that it has not seen, how often does the better answer have the
-# higher implicit reward (the **accuracy**), and how likely are both? The second costs a few
-# seconds: let it *write*, and measure the true score of what it writes, and how far it has gone.
-# This distance is the KL divergence from the reference, once more measured on its own replies:
+# What shall we look at while it learns? Two kinds of numbers. The first is cheap, and
+# every library prints it: on pairs that it has not seen, how often does the better
+# answer have the higher implicit reward (the **accuracy**), and how likely are both?
+# The second costs a few seconds: let it *write*, and measure the true score of what it
+# writes, and how far it has gone. This distance is the KL divergence from the
+# reference, once more measured on its own replies:
 
 # %% given="lib.dpo.answer_kl"
 from lib.dpo import answer_kl
@@ -703,15 +723,17 @@ def look(policy: Transformer) -> dict[str, float]:
 
 
 # %% [markdown]
-# We train twice, each time on every pair once, with two prices of a nat: β = 0.5 and β = 0.02.
+# We train twice, each time on every pair once, and the price of a nat is 0.5 the first
+# time and 0.02 the second.
 #
-# **We expect** that both learn the pairs, the cheap one further from the reference. In our small
-# world the way down to lower β led up the curve: less probability for the bad, more reward, and
-# never a fall. **What would show us wrong:** a true score that falls while the accuracy rises.
+# **We expect** that both learn the pairs, the cheap one further from the reference. In
+# our small world the way down to lower β led up the curve: less probability for the
+# bad, more reward, and never a fall. **What would show us wrong:** a true score that
+# falls while the accuracy rises.
 #
-# **A prediction.** The loss wants a wide margin between the chosen and the rejected answer. After
-# training, how likely are *chosen* answers of pairs that it has not seen, compared with before:
-# `"likelier"`, `"the same"` or `"less likely"`?
+# **A prediction.** The loss wants a wide margin between the chosen and the rejected
+# answer. After training, how likely are *chosen* answers of pairs that it has not seen,
+# compared with before: `"likelier"`, `"the same"` or `"less likely"`?
 
 # %%
 prediction = "less likely"  ### PREDICTION
@@ -719,8 +741,8 @@ prediction = "less likely"  ### PREDICTION
 # %%
 policies = {}
 for beta in (0.5, 0.02):
-    policies[beta] = learn(pairs, objective(beta), len(pairs), lr=1e-4, evaluate=look,
-                           evaluate_every=len(pairs) // 4)  # fmt: skip
+    policies[beta] = learn(pairs, objective(beta), N_STEPS, lr=1e-4, evaluate=look,
+                           evaluate_every=N_STEPS // 4)  # fmt: skip
     history = policies[beta].history
     assert abs(history.column("loss")[0] - math.log(2)) < 0.01
     print(f"β = {beta}, after {history.steps('KL')} steps")
@@ -748,31 +770,39 @@ titles = (
 for axes, title in zip(three, titles):
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("step")
-    axes.set_xticks([0, 60, 120])
+    axes.set_xticks([0, N_STEPS // 2, N_STEPS])
 three[0].legend(fontsize=9)
 show(
     figure,
     alt="Three panels over 120 steps for beta 0.5 and 0.02. Accuracy on new pairs rises for both. The "
     "log-probabilities of chosen and rejected answers all fall, the rejected faster, those of beta "
-    "0.02 by far the most. The true score of own replies rises for beta 0.5; for 0.02 it rises and "
-    "falls again.",
+    "0.02 by far the most. The true score of own replies rises for beta 0.5; for 0.02 it rises "
+    "fastest and falls back to where it began.",
 )
 far, near = (policies[beta].history for beta in (0.02, 0.5))
 fallen = near.column("chosen_log_prob")[-1] - near.column("chosen_log_prob")[0]
 truth = "less likely" if fallen < -0.5 else "likelier" if fallen > 0.5 else "the same"
 settle(prediction, truth, f"By {abs(fallen):.1f} nats at β = 0.5.",
        ["likelier", "the same", "less likely"])  # fmt: skip
+if N_STEPS == 120:
+    scores = near.column("true score"), far.column("true score")
+    assert scores[0][-1] > scores[0][0] + 0.1 and scores[1][-1] < max(scores[1]) - 0.1
+    assert near.column("accuracy")[-1] > 0.8 and far.column("accuracy")[-1] > 0.7
+    assert near.column("KL")[-1] < 4.5 < far.column("KL")[-1]
 
 # %% [markdown]
-# Read the panels from left to right. By the first one, both runs are fine, and whoever looks at
-# nothing else would take the cheap one. **Accuracy asks which of two given answers is better. It
-# does not ask what the model would say.** The middle one holds the surprise. The margin grows as
-# it should, and yet the chosen answers have become *less* likely. Both lines fall; the rejected
-# one only falls faster. And on the right, a run with a low price goes up and down again.
+# Read the panels from left to right. By the first one, both runs are fine, and neither
+# has done any better than at its end. **Accuracy asks which of two given answers is
+# better. It does not ask what the model would say.** The middle one holds the surprise.
+# The margin grows as it should, and yet the chosen answers have become *less* likely.
+# Both lines fall; the rejected one only falls faster. And on the right the cheap run,
+# ahead at first, comes all the way down again while its accuracy rises. We were wrong:
+# reward against KL is a hill here, and a low price leads over its top.
 #
 # ### A failure, looked at
 #
-# What does it write at the end, when β was 0.02? And what is wrong with the worthless ones?
+# What does it write at the end, when β was 0.02? And what is wrong with the worthless
+# ones?
 
 # %%
 show_replies(policies[0.02], n=4)
@@ -787,13 +817,15 @@ for messages, ids in zip(strangers, written.answers):
 print(*(f"{n:3} × {reason}" for reason, n in reasons.most_common(6)), sep="\n")
 
 # %% [markdown]
-# TO MEASURE: what the replies of β = 0.02 have in common (they say more of what is liked, and can be
-# read less often), in one or two sentences; true score at its best and at the end.
+# The short list is the price of the cheap nats: it says more of what is liked, and now
+# and then what cannot be read or is not so. No pair had shown that as the worse answer,
+# for nobody had written it.
 #
-# Where did the probability go, if the rejected answers lost it and the chosen ones lost it as
-# well? To answers that stand in no pair. The smallest model in which it happens has two
-# weights. *Yes .* and *no it is not .* look alike to it (both begin by answering); *who knows ?*
-# looks different. Only one pair is shown, and both weights move:
+# Where did the probability go, if the rejected answers lost it and the chosen ones lost
+# it as well? To answers that stand in no pair. The smallest model in which it happens
+# has two weights. *Yes .* and *no it is not .* look alike to it (both begin by
+# answering); *who knows ?* looks different. Only one pair is shown, and both weights
+# move:
 
 # %%
 features = torch.tensor([[1.0, 1.0], [1.0, 2.0], [1.0, -1.0]], dtype=torch.float64)
@@ -812,26 +844,32 @@ for step in range(21):
 assert now[0].exp() < 0.01 and now[2].exp() > 0.99 and loss < 0.25
 
 # %% [markdown]
-# What tells the two apart is the second weight. To push *no* down, it must fall; that takes
-# *yes* down as well, and lifts what nobody has asked about. The loss goes down at every step, the
-# pair is in perfect order, and the model says *who knows ?* to everything. This is called
-# **likelihood displacement** ([Razin et al. 2024](https://arxiv.org/abs/2410.08847)): the more
-# alike two answers are to the model, the stronger it is. DPO's formula was exact. It held for
-# policies that can be *anything*, and for pairs in which every answer turns up. PPO writes the
-# answers that it learns from, so whatever rises is looked at. DPO never looks.
+# What tells the two apart is the second weight. To push *no* down, it must fall; that
+# takes *yes* down as well, and lifts what nobody has asked about. The loss goes down at
+# every step, the pair is in perfect order, and the model says *who knows ?* to
+# everything. This is called **likelihood displacement** ([Razin et al.
+# 2024](https://arxiv.org/abs/2410.08847)): the more alike two answers are to the model,
+# the stronger it is. DPO's formula was exact. It held for policies that can be
+# *anything*, and for pairs in which every answer turns up. PPO writes the answers that
+# it learns from, so whatever rises is looked at. DPO never looks.
 #
 # ## What a nat buys, measured
 #
-# One run proves little. `data/studies/preferences.json` holds 24, three seeds each
-# (`python -m lib.course.preference_study` makes them again, in about three quarters of an hour):
-# DPO at four prices, DPO with means, DPO on pairs of the assistant's own replies, and PPO with a
-# reward model that learnt from the *same* pairs. Each was measured on its way, and all can be drawn into one
-# picture, the one that you know: **reward against KL**.
+# One run proves little, and the question of this lesson is still open: is it worth it?
+# `data/studies/preferences.json` holds runs that are longer than a notebook has time for
+# (`python -m lib.course.preference_study` makes them again): DPO at 0.5 that reads all
+# pairs twice, and PPO with a reward model that learnt from the *same* pairs, which takes
+# about as long. DPO at 0.02 is there for comparison. All were measured on their way and
+# in one unit: the picture that you know, **reward against KL**.
+#
+# **We expect** DPO to be ahead as long as time is short, for it has no reward model to
+# wait for, and PPO to buy more with a nat, for it looks at what it writes. **What would
+# show us wrong:** a DPO that is still ahead when PPO has finished.
 
 
 # %%
 def of_study(method: str, beta: float, name: str) -> list[float]:
-    """A number for each time that a run was measured, the mean of the three seeds."""
+    """A number for each time that a run was measured, the mean of its seeds."""
     runs = [
         r for r in study("preferences") if (r["method"], r["beta"]) == (method, beta)
     ]
@@ -839,45 +877,81 @@ def of_study(method: str, beta: float, name: str) -> list[float]:
 
 
 lines = {
-    "DPO, β = 2": ("dpo", 2.0, "#1b3a6b", "v"),
-    "DPO, β = 0.5": ("dpo", 0.5, "#1b3a6b", "o"),
-    "DPO, β = 0.1": ("dpo", 0.1, "#1b3a6b", "s"),
-    "DPO, β = 0.02": ("dpo", 0.02, "#1b3a6b", "D"),
-    "PPO": ("ppo", 0.05, "#e07b00", "^"),
+    "DPO, β = 0.5": ("dpo", 0.5, "#1b3a6b", "o", "-"),
+    "DPO, β = 0.02": ("dpo", 0.02, "#7a7a7a", "D", ":"),
+    "PPO": ("ppo", 0.05, "#e07b00", "^", "--"),
 }
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.8), sharey=True)
-for name, (method, beta, color, marker) in lines.items():
-    style = {"color": color, "marker": marker, "label": name, "linewidth": 1.4,
-             "linestyle": "--" if method == "ppo" else "-"}  # fmt: skip
+for name, (method, beta, color, marker, line) in lines.items():
+    style = {"color": color, "marker": marker, "linestyle": line, "linewidth": 1.4}
     score = of_study(method, beta, "true_score")
     left.plot(of_study(method, beta, "kl"), score, **style)
-    right.plot(of_study(method, beta, "seconds"), score, **style)
+    right.plot(of_study(method, beta, "seconds"), score, label=name, **style)
 left.set(xlabel="KL from the assistant (nats a reply)", ylabel="true score")
-right.set(xlabel="seconds of one processor", ylim=(0.35, 0.95))
-left.legend(fontsize=8)
-show(figure, alt="TO MEASURE: what the two panels show.")
+right.set(xlabel="seconds of one processor")
+right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+show(
+    figure,
+    alt="Left, true score against KL: DPO at 0.5 and PPO rise along nearly one line up to 3 "
+    "nats; then DPO stays below 0.7 and PPO goes on to about 0.8. DPO at 0.02 turns down "
+    "and ends at 11 nats where it began. Right, against seconds: DPO is near its best after "
+    "60 s, when PPO begins to learn; PPO passes it after about 90 s.",
+)
+
+# %%
+import numpy as np
+
+print(f"{'':15} runs  true score    KL  worthless  tokens  seconds  accuracy")
 for name, (method, beta, *_) in lines.items():
-    best = max(of_study(method, beta, "true_score"))
-    print(f"{name:14} best {best:.2f}, last {of_study(method, beta, 'true_score')[-1]:.2f} "
-          f"at {of_study(method, beta, 'kl')[-1]:.1f} nats")  # fmt: skip
+    last = [of_study(method, beta, column)[-1] for column in
+            ("true_score", "kl", "worthless", "tokens", "seconds", "accuracy")]  # fmt: skip
+    n = sum((r["method"], r["beta"]) == (method, beta) for r in study("preferences"))
+    print("{:15} {:4} {:11.2f} {:5.1f} {:10.0%} {:7.1f} {:8.0f} {:9.2f}".format(
+        name, n, *last))  # fmt: skip
+
+for seed in (0, 1):
+    dpo, ppo = (
+        next(
+            r
+            for r in study("preferences")
+            if (r["method"], r["beta"], r["seed"]) == key
+        )
+        for key in (("dpo", 0.5, seed), ("ppo", 0.05, seed))
+    )
+    equal = np.interp(dpo["seconds"][-1], ppo["seconds"], ppo["true_score"])
+    print(f"seed {seed}: DPO {dpo['true_score'][2]:.2f} after {dpo['seconds'][2]:.0f} s and "
+          f"{dpo['true_score'][-1]:.2f} after {dpo['seconds'][-1]:.0f} s; PPO {equal:.2f} by "
+          f"then, {ppo['true_score'][-1]:.2f} after {ppo['seconds'][-1]:.0f} s")  # fmt: skip
+    assert dpo["true_score"][2] > ppo["true_score"][0] + 0.15
+    assert ppo["true_score"][-1] > dpo["true_score"][-1] + 0.05
 
 # %% [markdown]
-# TO MEASURE (needs data/studies/preferences.json): (1) up to about 2 nats DPO buys more with a nat than
-# PPO, and a high β more than a low one; (2) DPO's curves bend down from about 3 nats on, PPO's goes on
-# rising; (3) in seconds, DPO is finished before PPO has its reward model; (4) pairs of the assistant's
-# own replies; (5) means at equal KL: here answers are about equally long, so little should differ.
-# Asserts: (1), (2) and (3) within what three seeds allow. A second figure for (4) and (5).
-
-# %% [markdown]
+# Two runs of each are few, but they agree. **In time:** when PPO has only just finished
+# its reward model, DPO has been through nearly all of its gain, some 24 points. At about
+# 90 seconds PPO passes it: when both have had a hundred, it leads by some five points,
+# and by about ten when it has finished. **In nats:** up to about three, both climb along
+# nearly the same line. There DPO comes to a stand. Its second time through the pairs
+# costs more than a nat and buys little or nothing, and more replies become worthless.
+# PPO goes on, and for about four and a half nats it has bought ten points more.
+#
+# So can we skip the reward model? For the first two thirds of the way, yes, and it is a
+# bargain. What DPO cannot have is what the rest is made of: an opinion on replies that
+# nobody wrote down. (Other worlds, other balances. With large models the pairs are often
+# written by the model itself, which makes DPO better: see the papers.)
+#
+# Look at the last column, too. As a judge of pairs DPO's policy is far better than PPO's;
+# for judging pairs is what it was trained to do. And PPO's replies became shorter, which
+# is one of the four tastes; DPO's hardly did.
+#
 # ## What can go wrong
 #
-# Four numbers go into the loss, and it falls with any four numbers. So mistakes hide in how
-# these are made.
+# Four numbers go into the loss, and it falls with any four numbers. So mistakes hide in
+# how these are made.
 #
-# **The mask turned round.** `targets == IGNORED` where `!=` is meant, and a mean over the whole
-# row; the mask of the chosen answer was used for the rejected one as well. So it stood in
-# [CosyVoice](https://github.com/FunAudioLLM/CosyVoice/issues/1449). Does it crash? Does the loss
-# look odd? Which places of the text learn from it?
+# **The mask turned round.** `targets == IGNORED` where `!=` is meant, and a mean over
+# the whole row; the mask of the chosen answer was used for the rejected one as well. So
+# it stood in [CosyVoice](https://github.com/FunAudioLLM/CosyVoice/issues/1449). Does it
+# crash? Does the loss look odd? Which places of the text learn from it?
 
 
 # %%
@@ -914,14 +988,14 @@ right = places_that_learn(lambda x: sequence_log_prob(x, targets))
 print("turned round:", wrong, "\nas it should be:", right, sep=" ")
 
 # %% [markdown]
-# The loss begins at ln 2 and will fall. But what is learnt is how likely token 0 is *after* the
-# answers and in the prompts; of the answers themselves, only what happens to lie where the other
-# one has ended.
+# The loss begins at ln 2 and will fall. But what is learnt is how likely token 0 is
+# *after* the answers and in the prompts; of the answers themselves, only what happens
+# to lie where the other one has ended.
 #
-# **A zip that stops early.** Must the prompt be masked? Both answers have the same prompt in
-# front of them, so in the difference it cancels, gradient and all.
-# [OpenRLHF](https://github.com/OpenRLHF/OpenRLHF/issues/235) had left it in for that reason,
-# and was right. Then it was masked all the same, in a line like this one:
+# **A zip that stops early.** Must the prompt be masked? Both answers have the same
+# prompt in front of them, so in the difference it cancels, gradient and all.
+# [OpenRLHF](https://github.com/OpenRLHF/OpenRLHF/issues/235) had left it in for that
+# reason, and was right. Then it was masked all the same, in a line like this one:
 
 # %% tags=["nbval-check-output"]
 prompt_lengths = [3, 2]  # of two pairs; the rows are chosen, chosen, rejected, rejected
@@ -931,10 +1005,10 @@ for mask, n in zip(masks, prompt_lengths):
 print(*masks, sep="\n")
 
 # %% [markdown]
-# Four rows and two lengths: `zip` stops when the shorter one ends, without a word, and the prompt
-# stays in the rejected rows alone. [Two months later somebody saw
-# it](https://github.com/OpenRLHF/OpenRLHF/issues/294). Now it does not cancel any more: every
-# rejected answer takes its *question* down with it.
+# Four rows and two lengths: `zip` stops when the shorter one ends, without a word, and
+# the prompt stays in the rejected rows alone. [Two months later somebody saw
+# it](https://github.com/OpenRLHF/OpenRLHF/issues/294). Now it does not cancel any more:
+# every rejected answer takes its *question* down with it.
 
 
 # %%
@@ -973,10 +1047,11 @@ print(
 assert both < 0.01 < 0.1 < one
 
 # %% [markdown]
-# **A mean over the padding.** [MiniMind](https://github.com/jingyaogong/minimind/issues/298) took
-# the mean over the whole row, prompt and padding included. Both answers are then divided by the
-# same number, so the order of pairs is right. But the number is the width of the batch. The same
-# pair, beside others:
+# **A mean over the padding.**
+# [MiniMind](https://github.com/jingyaogong/minimind/issues/298) took the mean over the
+# whole row, prompt and padding included. Both answers are then divided by the same
+# number, so the order of pairs is right. But the number is the width of the batch. The
+# same pair, beside others:
 
 
 # %%
@@ -994,21 +1069,23 @@ for n in (1, 16):  # the same pair alone, and among fifteen others
     losses[n] = math.log(2) - loss.item()
     print(f"{n:2} pairs in the batch: {some['targets'].size(2)} columns, "
           f"loss ln 2 − {losses[n]:.5f}")  # fmt: skip
-assert losses[1] > 1.1 * losses[16] > 0
+assert abs(losses[1]) > 1.1 * abs(losses[16]) > 0
 
 # %% [markdown]
-# Its loss depends on who stands beside it, and β is divided by the width of the batch: at 0.1 and
-# a few hundred columns it is a price of nearly nothing. ([The next
-# version](https://github.com/jingyaogong/minimind/issues/659) divided by the answers' own lengths,
-# which is the trap from above.)
+# Its loss depends on who stands beside it, and β is divided by the width of the batch:
+# at 0.1 and a few hundred columns it is a price of nearly nothing. ([The next
+# version](https://github.com/jingyaogong/minimind/issues/659) divided by the answers'
+# own lengths, which is the trap from above.)
 
 # %% [markdown]
 # ## In the wild
 #
-# Zephyr-7B-β was one of the first open models made by DPO, in October 2023, and the best of its
-# size on two well-known benchmarks ([Tunstall et al. 2023](https://arxiv.org/abs/2310.16944)). Its
-# [model card](https://huggingface.co/HuggingFaceH4/zephyr-7b-beta) has the log of the training: what
-# was measured on held-out pairs, every hundred steps. Here are seven of its lines:
+# Zephyr-7B-β was one of the first open models made by DPO, in October 2023, and the
+# best of its size on two well-known benchmarks ([Tunstall et al.
+# 2023](https://arxiv.org/abs/2310.16944)). Its [model
+# card](https://huggingface.co/HuggingFaceH4/zephyr-7b-beta) has the log of the
+# training: what was measured on held-out pairs, every hundred steps. Here are seven of
+# its lines:
 
 # %%
 zephyr = {
@@ -1017,16 +1094,8 @@ zephyr = {
     "accuracy": [0.7344, 0.7188, 0.8281, 0.8438, 0.8281, 0.8750, 0.7812],
     "reward of chosen": [0.0425, -0.3792, -0.5340, -1.7939, -1.8658, -3.6613, -4.5169],
     "log π of chosen": [-253.81, -258.03, -259.57, -272.17, -272.89, -290.85, -299.40],
-    "log π of rejected": [
-        -258.84,
-        -275.56,
-        -276.54,
-        -299.85,
-        -299.40,
-        -328.33,
-        -340.05,
-    ],
-}
+    "log π of rejected": [-258.84, -275.56, -276.54, -299.85, -299.40, -328.33, -340.05],
+}  # fmt: skip
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
 left.plot(zephyr["step"], zephyr["log π of chosen"], "o-", label="chosen")
 left.plot(zephyr["step"], zephyr["log π of rejected"], "s--", label="rejected")
@@ -1052,14 +1121,15 @@ print(f"between first and last line the reward of the chosen moved by {d_reward:
 assert abs(d_reward / d_log - 0.1) < 0.002
 
 # %% [markdown]
-# You can read this log now. It does not even say β, and you have just computed it from your
-# `implicit_reward`. The chosen replies lost 46 nats: what people liked became e⁴⁶ times less
-# likely, and the model became better. The held-out loss rises from the second round on until it
-# is above ln 2, *worse than not training at all*; the accuracy does not care, and stays. Whether
-# a log like this is good news can only be seen from what the model writes, and its makers looked
-# at that.
+# You can read this log now. It does not even say β, and you have just computed it from
+# your `implicit_reward`. The chosen replies lost 46 nats: what people liked became e⁴⁶
+# times less likely, and the model became better. The held-out loss rises from the
+# second round on until it is above ln 2, *worse than not training at all*; the accuracy
+# does not care, and stays. Whether a log like this is good news can only be seen from
+# what the model writes, and its makers looked at that.
 #
-# What do others take? β is a price per nat of a *whole reply*, so it goes with what a reply is:
+# What do others take? β is a price per nat of a *whole reply*, so it goes with what a
+# reply is:
 #
 # | model | β | log-probabilities | rate |
 # |---|---|---|---|
@@ -1068,13 +1138,14 @@ assert abs(d_reward / d_log - 0.1) < 0.002
 # | [Tülu 3 8B](https://github.com/allenai/open-instruct/blob/main/configs/train_configs/tulu3/tulu3_dpo_8b.yaml) | 5 | **means** | 5·10⁻⁷ |
 # | ours | 0.5 | sums | 10⁻⁴ |
 #
-# The third row does on purpose what was a mistake elsewhere, and its β is fifty times Zephyr's: it
-# is a price per token now. Who copies β from one row and the log-probabilities from the other
-# trains something else.
+# The third row does on purpose what was a mistake elsewhere, and its β is fifty times
+# Zephyr's: it is a price per token now. Who copies β from one row and the
+# log-probabilities from the other trains something else.
 #
-# Last, the strange sentence from the beginning: a language model that was trained from another
-# one is a reward model. It needs nothing of ours. Write both models as `transformers` knows them,
-# and let *its* loss do the work, which is a mean over the tokens whose label is not −100:
+# Last, the strange sentence from the beginning: a language model that was trained from
+# another one is a reward model. It needs nothing of ours. Write both models as
+# `transformers` knows them, and let *its* loss do the work, which is a mean over the
+# tokens whose label is not −100:
 
 # %%
 try:
@@ -1115,12 +1186,12 @@ else:
     gap = (implicit_reward(*both, beta=0.5) - torch.tensor(scores)).abs().max().item()
     print(f"as a judge of {len(test)} new pairs it is right in {right:.0%}; "
           f"its rewards and ours differ by {gap:.0e}")  # fmt: skip
-    assert right > 0.65 and gap < 1e-2
+    assert gap < 1e-2 and (right > 0.65 or N_STEPS < 120)
 
 # %% [markdown]
 # Whoever publishes a model before and after such a training publishes a judge with it.
-# ([RewardBench](https://arxiv.org/abs/2403.13787) ranks DPO models beside ordinary reward models in
-# just this way.)
+# ([RewardBench](https://arxiv.org/abs/2403.13787) ranks DPO models beside ordinary
+# reward models in just this way.)
 #
 # ## What you built
 
@@ -1128,27 +1199,31 @@ else:
 progress("dpo")
 
 # %% [markdown]
-# The floor `lib.dpo` stands: from pairs to behaviour, by one loss. Besides your four functions it
-# holds SimPO, which does without a reference, and labels that may be wrong. The next lesson,
-# *reasoning*, goes the other way: it keeps the rollouts and throws out the critic, where an answer
-# can be checked.
+# The floor `lib.dpo` stands: from pairs to behaviour, by one loss. Besides your four
+# functions it holds SimPO, which does without a reference, and labels that may be
+# wrong. The next lesson, *reasoning*, goes the other way: it keeps the rollouts and
+# throws out the critic, where an answer can be checked.
 #
-# **A question to take along.** TRL's IPO took sums at first and takes means since [January
-# 2024](https://github.com/huggingface/trl/pull/1265); [people still
-# ask](https://github.com/huggingface/trl/issues/1677) why. In the paper π(y) is the probability of a
-# whole answer, which is a sum. With sums, a margin of 1/(2β) nats is asked of an answer of five tokens
-# and of one of five hundred alike; with means it is a margin *a token*. Which of the two would you
-# call right? And if no pair says anything about an answer, what did DPO just decide about it?
+# **A question to take along.** TRL's IPO took sums at first and takes means since
+# [January 2024](https://github.com/huggingface/trl/pull/1265); [people still
+# ask](https://github.com/huggingface/trl/issues/1677) why. In the paper π(y) is the
+# probability of a whole answer, which is a sum. With sums, a margin of 1/(2β) nats is
+# asked of an answer of five tokens and of one of five hundred alike; with means it is a
+# margin *a token*. Which of the two would you call right? And if no pair says anything
+# about an answer, what did DPO just decide about it?
 #
 # **Papers**
-# - Rafailov et al. 2023, [Direct Preference Optimization](https://arxiv.org/abs/2305.18290): equations
-#   4, 5 and 7 are this lesson.
+# - Rafailov et al. 2023, [Direct Preference
+#   Optimization](https://arxiv.org/abs/2305.18290): equations 4, 5 and 7 are this
+#   lesson.
 # - Azar et al. 2023, [A General Theoretical Paradigm to Understand Learning from Human
 #   Preferences](https://arxiv.org/abs/2310.12036): IPO, and where DPO's β stops holding.
-# - Meng et al. 2024, [SimPO](https://arxiv.org/abs/2405.14734): means, on purpose, and no reference.
-# - Razin et al. 2024, [Unintentional Unalignment](https://arxiv.org/abs/2410.08847): likelihood
-#   displacement, and when it does harm.
-# - Tunstall et al. 2023, [Zephyr](https://arxiv.org/abs/2310.16944), and Lambert et al. 2024, [Tülu
-#   3](https://arxiv.org/abs/2411.15124): two recipes in the open.
-# - Tajwar et al. 2024, [Preference Fine-Tuning of LLMs Should Leverage Suboptimal, On-Policy
-#   Data](https://arxiv.org/abs/2404.14367): why one's own replies are the better material.
+# - Meng et al. 2024, [SimPO](https://arxiv.org/abs/2405.14734): means, on purpose, and
+#   no reference.
+# - Razin et al. 2024, [Unintentional Unalignment](https://arxiv.org/abs/2410.08847):
+#   likelihood displacement, and when it does harm.
+# - Tunstall et al. 2023, [Zephyr](https://arxiv.org/abs/2310.16944), and Lambert et al.
+#   2024, [Tülu 3](https://arxiv.org/abs/2411.15124): two recipes in the open.
+# - Tajwar et al. 2024, [Preference Fine-Tuning of LLMs Should Leverage Suboptimal,
+#   On-Policy Data](https://arxiv.org/abs/2404.14367): why one's own replies are the
+#   better material.
