@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -341,7 +342,7 @@ def test_only_what_changed_is_executed(quick: House, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == "everything is current\n" * 2
     assert len(quick.executed) == 2 and quick.files == before
 
-    quick.lesson(PLAIN.replace("words", "more words"))
+    quick.lesson(PLAIN + "3\n")
     assert main([]) == 0
     assert quick.executed[2:] == ["00_start_here"]
     said = capsys.readouterr().out
@@ -354,6 +355,46 @@ def test_only_what_changed_is_executed(quick: House, capsys: pytest.CaptureFixtu
     assert quick.executed[3:] == ["01_tokenization"]
     assert main(["99"]) == 2
     assert "no lesson is called 99" in capsys.readouterr().err
+
+
+def test_new_prose_keeps_the_outputs(quick: House, capsys: pytest.CaptureFixture[str]) -> None:
+    def code_of(notebook: Path) -> list[Any]:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        return [cell for cell in cells if cell["cell_type"] == "code"]
+
+    prose = PLAIN.replace("words", "other words") + "\n# %% [markdown]\n# A last cell.\n"
+    quick.lesson(PLAIN)
+    main([])
+    before = code_of(quick.solution())
+    quick.lesson(prose)
+    is_stale(quick, capsys, BLANK_FILE, SOLVED_FILE)
+    assert main([]) == 0 and main(["--check"]) == 0
+    assert "new prose in solutions/00_start_here.ipynb, outputs kept" in capsys.readouterr().out
+    assert quick.executed == ["00_start_here"] and code_of(quick.solution()) == before
+    assert "A last cell." in quick.solution().read_text(encoding="utf-8")
+    assert b"other words" in quick.files[BLANK_FILE]
+
+    assert main(["--force"]) == 0
+    assert len(quick.executed) == 2
+    quick.lesson(PLAIN + "3\n")  # code as well
+    main([])
+    assert len(quick.executed) == 3
+    edit(quick.solution(), lambda notebook: notebook["cells"][2].update(execution_count=None))
+    quick.lesson(prose + "3\n")
+    main([])
+    assert len(quick.executed) == 4
+
+
+def test_new_prose_keeps_no_outputs_of_an_older_lib(quick: House) -> None:
+    lesson = HEAD + "# %% [markdown]\n# Some words\n\n# %%\nfrom lib.attention import causal_mask\n"
+    quick.lesson(lesson, "03_attention")
+    main([])
+    attention = quick.lib / "attention.py"
+    code = attention.read_text(encoding="utf-8")
+    attention.write_text(code.replace("diagonal=n_key - n_query", "diagonal=0"))
+    quick.lesson(lesson.replace("words", "other words"), "03_attention")
+    main([])
+    assert quick.executed == ["03_attention"] * 2
 
 
 def edit(path: Path, change) -> None:

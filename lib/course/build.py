@@ -205,6 +205,38 @@ def is_solution_current(path: Path, solved: Any) -> bool:
     return before == now and ran and bool(known == digest(path, solved))
 
 
+def keep_outputs(path: Path, solved: Any) -> bool:
+    """Take over the outputs of the stored solution, if nothing but prose has changed since.
+
+    Prose is written many times, and no output depends on it. Whether `lib` and `data` are as they
+    were is told by the stored solution itself: its own cells still have its digest.
+    """
+    target = SOLVED / f"{path.stem}.ipynb"
+    try:
+        old = json.loads(target.read_text(encoding="utf-8"))
+        if old["metadata"]["token_by_token"]["digest"] != digest(path, old):
+            return False
+        before, now = [
+            [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+            for notebook in (old, solved)
+        ]
+        same = [(_essentials(c), c["metadata"]) for c in before] == [
+            (_essentials(c), c["metadata"]) for c in now
+        ]
+        ran = all(c["execution_count"] is not None for c in before if "".join(c["source"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # no notebook of ours
+    if not (same and ran):
+        return False
+    import nbformat
+
+    read = nbformat.from_dict(old)  # type: ignore[no-untyped-call]
+    executed = [cell for cell in read["cells"] if cell["cell_type"] == "code"]
+    for cell, kept in zip(now, executed, strict=True):
+        cell["outputs"], cell["execution_count"] = kept["outputs"], kept["execution_count"]
+    return True
+
+
 def build(path: Path, *, check: bool, force: bool = False) -> list[str]:
     """Render and execute one lesson; with `check`, only say what is stale."""
     slug_of(path)
@@ -223,12 +255,16 @@ def build(path: Path, *, check: bool, force: bool = False) -> list[str]:
         stale.append(_short(target))
         if not check:
             SOLVED.mkdir(parents=True, exist_ok=True)
-            seconds = execute(solved, SOLVED, path.stem)
-            tidy(solved)
+            if not force and keep_outputs(path, solved):
+                done = f"new prose in {_short(target)}, outputs kept"
+            else:
+                seconds = execute(solved, SOLVED, path.stem)
+                tidy(solved)
+                done = f"executed {_short(target)} in {seconds:.0f} s"
             lint_notebooks(path, blank, solved)
             solved["metadata"]["token_by_token"] = {"digest": digest(path, solved)}
             write(target, as_text(solved))
-            print(f"executed {_short(target)} in {seconds:.0f} s")
+            print(done)
     return stale
 
 
