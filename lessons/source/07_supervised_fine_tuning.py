@@ -49,7 +49,7 @@ from lib.checkpoint import keep, load, load_tokenizer, read_card, start_from
 from lib.corpora import read
 from lib.corpora.town import Instruction, check_story, follows, instruction
 from lib.corpora.town import chat as town_chat
-from lib.course import exercise, given, hint, progress, settle, show, solution
+from lib.course import exercise, fit_steps, given, hint, progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.studies import openings, write_stories
 from lib.course.widgets import explore
@@ -575,12 +575,12 @@ def fine_tune(rows: Rows, n_steps: int, **settings: Any) -> tuple[Transformer, H
 rows = pack_rows(tokens, masks, 256)
 _, trial = fine_tune(rows, 4, progress=False)
 seconds = min(record["seconds"] for record in trial.records if "seconds" in record)
-N_STEPS = 200 if seconds < 0.5 else max(8, int(80 / seconds) // 4 * 4)
+N_STEPS = fit_steps(200, seconds, within=100)
 print(f"{len(rows['inputs']):,} rows; {seconds:.2f} s a step, so {N_STEPS} steps")
 
 # %%
 start = time.perf_counter()
-tuned, history = fine_tune(rows, N_STEPS, evaluate=lambda model: measure(model, held_out[:160]),
+tuned, history = fine_tune(rows, N_STEPS, evaluate=lambda model: measure(model, held_out[:120]),
                            evaluate_every=N_STEPS // 4)  # fmt: skip
 minutes = (time.perf_counter() - start) / 60
 steps = history.steps("follows")
@@ -612,8 +612,8 @@ show(
 # conversation, and after a quarter of the run nearly every answer ends where it should.
 # Doing what is asked climbs on from quarter to quarter, and at the end it is not done.
 #
-# How far does it go? Much the same recipe, with four times the conversations and a few
-# stories among them, made the `assistant` that comes with the course. All four hundred
+# How far does it go? Much the same recipe, with more than six times the conversations and
+# some stories among them, made the `assistant` that comes with the course. All four hundred
 # held-out instructions to both:
 
 # %%
@@ -681,7 +681,7 @@ for name, result in (("after minutes", after), ("the course's assistant", long_a
 
 # %% [markdown]
 # Nearly all of these are whole, well-formed answers. What is wrong in them is a name, a
-# colour, a little word: Iris in place of Hazel, *in* the forge instead of *at* it, the mask
+# colour, a little word: white in place of grey, *in* the forge instead of *at* it, the mask
 # twice. The model knows what *kind* of word belongs at a place, and takes one that is common.
 # It is the slip that you know from lesson *pretraining*, and it grows rarer in the same slow
 # way.
@@ -732,11 +732,11 @@ for text in ("Hello! I am Nell.", "Name three animals.", "What is my name?", "Th
 # The mask is what everybody teaches. Is it worth it? **We expect** that without it the
 # model learns answers more slowly, since most of its gradient is about questions. **What
 # would show us wrong:** equal scores, or better ones. Short runs from the same start, a
-# fifth as long, with one difference each. A third one has the mask and, as a fifth of its
+# sixth as long, with one difference each. A third one has the mask and, as a fifth of its
 # text, stories. What it is for, we come to next.
 
 # %%
-N_SHORT = N_STEPS // 5
+N_SHORT = max(1, N_STEPS // 6)
 tales = []
 for tale in read("town", part="stories", size=2000, seed=7):
     tales.append([END, *tokenizer.encode(tale), END][:257])
@@ -755,7 +755,7 @@ short_after = {name: measure(model, held_out[:240]) for name, model in short.ite
 for name, result in short_after.items():
     print(f"{name:22} follows {result['follows']:.0%}, stops {result['stops']:.0%}")
 with_mask, without = (short_after[name]["follows"] for name in list(choices)[:2])
-if N_STEPS == 200:  # three seeds: .33 to .37 with the mask, .21 to .22 without
+if N_STEPS == 200:  # three seeds: .28 to .32 with the mask, .13 to .18 without
     assert with_mask > without + 0.04
 
 # %% [markdown]
@@ -799,8 +799,8 @@ for name, (bits, good) in stories.items():
           f"{good:.0%} without a slip")  # fmt: skip
 
 assert stories["mini"][1] > 0.5 and stories["minutes"][1] < 0.1
-if N_STEPS == 200:  # three seeds: 2.0 to 2.1, .49 to .53 and .29 bits; mini .23
-    assert stories["minutes"][0] > 1.2 and stories["answers count"][0] > 0.4
+if N_STEPS == 200:  # three seeds: 2.0 to 2.1, .41 to .46 and .28 bits; mini .23
+    assert stories["minutes"][0] > 1.2 and stories["answers count"][0] > 0.36
     assert stories["mini"][0] < stories["answers, and stories"][0] < 0.34
     assert short_after["answers, and stories"]["follows"] > with_mask - 0.2
 
@@ -837,8 +837,8 @@ print(textwrap.fill(tale, 84))
 # A fifth of stories in between is a remedy: most of the surprise is gone again, against
 # the short run without them. It has the price that we expected, fewer conversations in
 # as many steps and fewer instructions followed, and it is not whole: its own stories
-# are worse than `mini`'s. That the `assistant` tells some at all has the same reason: a
-# thousand stories stand among its conversations. Lesson *lora* has another remedy:
+# are worse than `mini`'s. That the `assistant` tells most of its own without a slip has the
+# same reason: two thousand stories stand among its conversations. Lesson *lora* has another remedy:
 # leave the old numbers alone.
 #
 # ## What can go wrong
@@ -906,8 +906,8 @@ assert in_form["as it was trained"][0] > 0.85
 assert in_form["no line end behind assistant"][0] < 0.3
 
 # %% [markdown]
-# Two kinds of slips. A first token too many, or a line end inside a content, costs some
-# points or none: behind it the familiar signs come again. But where the *header* is not
+# Two kinds of slips. A line end inside a content costs next to nothing, a first token too
+# many a tenth or more: behind it the familiar signs come again. But where the *header* is not
 # what it was, the model does not recognise its turn. A single line end is missing, which
 # nobody sees on a screen, and nothing of what it learnt can be reached. **Never write a
 # prompt by hand. Call the function that wrote the training texts.**
