@@ -591,7 +591,7 @@ def how_often(function: Any, tokens: list[int], share: float, kind: str, v: int,
     """Over many texts: how often each place was edited, and how often each new token came."""
     chance, places, new_tokens = generator(5), Counter[int](), Counter[int]()
     for _ in range(n):
-        new = function(tokens, share, kind, v, chance)
+        new = function(list(tokens), share, kind, v, chance)
         if kind == "replace":
             changed = [i for i, (a, b) in enumerate(zip(tokens, new)) if a != b]
             places.update(changed)
