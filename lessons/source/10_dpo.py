@@ -120,7 +120,7 @@ def show_replies(model: Transformer, n: int = 3) -> None:
 show_replies(reference)
 
 # %% [markdown]
-# And this is what half a minute of DPO makes of it, from 480 pairs, with the finished
+# And this is what thirty steps of DPO make of it, from 480 pairs, with the finished
 # parts. The chances are the same:
 
 # %%
@@ -723,13 +723,13 @@ def look(policy: Transformer) -> dict[str, float]:
 
 
 # %% [markdown]
-# We train twice, each time on every pair once, and the price of a nat is 0.5 the first
-# time and 0.02 the second.
+# We train three times, each time on every pair once, with three prices of a nat: 2, 0.5
+# and 0.02.
 #
-# **We expect** that both learn the pairs, the cheap one further from the reference. In
-# our small world the way down to lower β led up the curve: less probability for the
-# bad, more reward, and never a fall. **What would show us wrong:** a true score that
-# falls while the accuracy rises.
+# **We expect** that all of them learn the pairs, the cheaper the further from the
+# reference. In our small world the way down to lower β led up the curve: less
+# probability for the bad, more reward, and never a fall. **What would show us wrong:** a
+# true score that falls while the accuracy rises.
 #
 # **A prediction.** The loss wants a wide margin between the chosen and the rejected
 # answer. After training, how likely are *chosen* answers of pairs that it has not seen,
@@ -740,7 +740,7 @@ prediction = "less likely"  ### PREDICTION
 
 # %%
 policies = {}
-for beta in (0.5, 0.02):
+for beta in (2.0, 0.5, 0.02):
     policies[beta] = learn(pairs, objective(beta), N_STEPS, lr=1e-4, evaluate=look,
                            evaluate_every=N_STEPS // 4)  # fmt: skip
     history = policies[beta].history
@@ -752,7 +752,8 @@ for beta in (0.5, 0.02):
 
 # %%
 figure, three = plt.subplots(1, 3, figsize=(8.6, 3.2))
-for beta, color, marker in ((0.5, "#1b3a6b", "o"), (0.02, "#e07b00", "s")):
+looks = {2.0: ("#2a9d6f", "v"), 0.5: ("#1b3a6b", "o"), 0.02: ("#e07b00", "s")}
+for beta, (color, marker) in looks.items():
     history = policies[beta].history
     steps = history.steps("KL")
     style = {"color": color, "marker": marker, "label": f"β = {beta}"}
@@ -774,10 +775,10 @@ for axes, title in zip(three, titles):
 three[0].legend(fontsize=9)
 show(
     figure,
-    alt="Three panels over 120 steps for beta 0.5 and 0.02. Accuracy on new pairs rises for both. The "
-    "log-probabilities of chosen and rejected answers all fall, the rejected faster, those of beta "
-    "0.02 by far the most. The true score of own replies rises for beta 0.5; for 0.02 it rises "
-    "fastest and falls back to where it began.",
+    alt="Three panels over 120 steps for beta 2, 0.5 and 0.02. Accuracy on new pairs rises for "
+    "all. The log-probabilities of chosen and rejected answers drift apart, the rejected "
+    "falling; those of beta 0.02 fall by far the most, chosen and rejected. The true score of "
+    "own replies rises and stays for beta 2 and 0.5; for 0.02 it rises and falls again.",
 )
 far, near = (policies[beta].history for beta in (0.02, 0.5))
 fallen = near.column("chosen_log_prob")[-1] - near.column("chosen_log_prob")[0]
@@ -786,18 +787,19 @@ settle(prediction, truth, f"By {abs(fallen):.1f} nats at β = 0.5.",
        ["likelier", "the same", "less likely"])  # fmt: skip
 if N_STEPS == 120:
     scores = near.column("true score"), far.column("true score")
-    assert scores[0][-1] > scores[0][0] + 0.1 and scores[1][-1] < max(scores[1]) - 0.1
-    assert near.column("accuracy")[-1] > 0.8 and far.column("accuracy")[-1] > 0.7
-    assert near.column("KL")[-1] < 4.5 < far.column("KL")[-1]
+    assert scores[0][-1] > scores[0][0] + 0.1 and scores[1][-1] < max(scores[1]) - 0.05
+    assert near.column("accuracy")[-1] > 0.78 and far.column("accuracy")[-1] > 0.7
+    dear = policies[2.0].history.column("KL")[-1]
+    assert dear < near.column("KL")[-1] < 4.5 < far.column("KL")[-1]
 
 # %% [markdown]
-# Read the panels from left to right. By the first one, both runs are fine, and neither
-# has done any better than at its end. **Accuracy asks which of two given answers is
-# better. It does not ask what the model would say.** The middle one holds the surprise.
-# The margin grows as it should, and yet the chosen answers have become *less* likely.
-# Both lines fall; the rejected one only falls faster. And on the right the cheap run,
-# ahead at first, comes all the way down again while its accuracy rises. We were wrong:
-# reward against KL is a hill here, and a low price leads over its top.
+# Read the panels from left to right. By the first one, all three runs are fine, and each
+# is at its best at its end. **Accuracy asks which of two given answers is better. It
+# does not ask what the model would say.** The middle one holds the surprise. The margin
+# grows as it should, and yet at 0.5 and below the chosen answers have become *less*
+# likely. Both lines fall; the rejected one only falls faster. And on the right the
+# cheapest run comes down again while its accuracy rises. We were wrong: reward against
+# KL is a hill here, and a low price leads over its top.
 #
 # ### A failure, looked at
 #
@@ -817,9 +819,10 @@ for messages, ids in zip(strangers, written.answers):
 print(*(f"{n:3} × {reason}" for reason, n in reasons.most_common(6)), sep="\n")
 
 # %% [markdown]
-# The short list is the price of the cheap nats: it says more of what is liked, and now
-# and then what cannot be read or is not so. No pair had shown that as the worse answer,
-# for nobody had written it.
+# Mostly it stumbles: *His home lived in the attic.* Two sentences that are both liked run
+# into one. Of the rejected replies in our pairs about an eighth are wrong as well, but
+# in other ways: somebody else's name, another kind, a text that breaks off. None of them
+# stumbles. So no pair ever said that this is bad.
 #
 # Where did the probability go, if the rejected answers lost it and the chosen ones lost
 # it as well? To answers that stand in no pair. The smallest model in which it happens
