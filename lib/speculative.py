@@ -342,7 +342,9 @@ class SeveralDrafters(Drafter):
         return [(h + self.PRIOR * self.WEIGHT) / (t + self.WEIGHT) for h, t in known]
 
     def start(self, rule: Rule, model: Transformer, n_tokens: int) -> None:
-        """As `Drafter.start`, for all of them."""
+        """As `Drafter.start`, for all of them; what was learnt of them is forgotten."""
+        self.hits, self.tries = [0.0] * len(self.cost), [0.0] * len(self.cost)
+        self.chosen = None
         for drafter in self.drafters:
             drafter.start(rule, model, n_tokens)
 

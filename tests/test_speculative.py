@@ -283,7 +283,7 @@ def test_texts_are_drawn_as_the_target_draws_them(which: str) -> None:
     source = torch.Generator().manual_seed(8)
     counts = {0: torch.zeros(125), 1: torch.zeros(125)}
     answers = speculate(
-        model, drafters_for(model)[which], [prompts[i % 2] for i in range(5000)], 3,
+        model, drafters_for(model)[which], [prompts[i % 2] for i in range(12_000)], 3,
         temperature=1.3, processors=processors, generator=source, n_draft=2,
     )  # fmt: skip
     for i, (a, b, c) in enumerate(answers):
@@ -322,6 +322,8 @@ class Independent(Drafter):
         self.rule = rule
 
     def draft(self, tokens: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        if not n:
+            return tokens[:, :0], self.q.expand(len(tokens), 0, -1)
         shape = len(tokens) * n
         drawn = torch.multinomial(self.q, shape, replacement=True, generator=self.rule.generator)
         return drawn.view(-1, n), self.q.expand(len(tokens), n, -1)
