@@ -22,10 +22,9 @@
 # cell after the other with *Shift + Enter*. (The first is folded away, and does nothing on your
 # own machine.)
 #
-# **What is here today:** lessons 00 to 04, from the first byte to a transformer. **What is still
-# to come:** lessons 05 to 14. When they are here, this page will open with the finished assistant:
-# a chat, a switch that makes it think first, and a detector that tells its texts from yours.
-# Until then it opens with what works already.
+# Here is the end first. The assistant below has five million parameters, a thousandth of what
+# people usually talk to, and the house that it comes from is `lib`. It knows one small town and
+# what it was taught there: to tell, to list, to choose, to say who it is.
 
 # %%
 import random
@@ -39,16 +38,41 @@ began = time.perf_counter()
 import matplotlib.pyplot as plt
 import torch
 
+from lib.chat import Chat
+from lib.checkpoint import load, load_tokenizer, shipped
 from lib.corpora import read
 from lib.course import exercise, hint, progress, settle, show, solution
 from lib.course.figures import use_style
+from lib.course.talk import talk
 from lib.course.widgets import explore
 from lib.ngram import NgramModel, sample
 from lib.tokenizer import Tokenizer
 
 use_style()
 
+# %%
+assistant = load(shipped("assistant"))
+chat = Chat(assistant, load_tokenizer(shipped("assistant")))
+asked = ["Hello! I am Nell.", "Name three animals.", "Now two things to eat."]
+for text in [*asked, "What is my name?"]:
+    print(f"▸ {text}\n  ", end="")
+    for piece in chat.stream(text):
+        print(piece, end="", flush=True)
+    print()
+print(f"\n{time.perf_counter() - began:.1f} seconds since the first import")
+
 # %% [markdown]
+# Talk to it yourself. The answer appears as it is written, and you can stop it. *Begin again*
+# makes it forget you.
+
+# %%
+chat.reset()
+talk(chat)
+
+# %% [markdown]
+# Ask it about something outside of its town, and it will answer all the same, and wrongly. Why it
+# does will be clear when you know what it is: something that guesses how a text goes on.
+#
 # ## A language model at work
 #
 # A model needs something to read. Every Python brings a book along: its own language reference.
@@ -85,7 +109,6 @@ def go_on(beginning: str, n_tokens: int = 30, seed: int = 0) -> str:
 
 for beginning in ("If the object", "The value of the", "A class is"):
     print(textwrap.fill("▸ " + go_on(beginning), 90))
-print(f"\n{time.perf_counter() - began:.1f} seconds since the first import")
 
 # %% [markdown]
 # Some of this stands in the book, some of it nobody ever wrote. The model has read for a fraction
@@ -169,13 +192,13 @@ explore(draw_guess, alt=alt_of_guess, beginning="Once upon a time", seed=range(2
 # | 02 language models | counting, sampling, how good a guess is | `ngram` | **here** |
 # | 03 attention | how a token looks back | `attention` | **here** |
 # | 04 transformer | the model behind every assistant of today | `transformer` | **here** |
-# | 05 pretraining | how it learns from text | `optim`, `training` | to come |
-# | 06 generation | how it writes, and quickly | `generation` | to come |
-# | 07 supervised fine-tuning | from text to conversation | `chat`, `sft` | to come |
-# | 08 LoRA | changing a model that you cannot afford to train | `lora` | to come |
-# | 09 RLHF | from what people prefer | `reward`, `ppo` | to come |
-# | 10 DPO | the same without a reward model | `dpo` | to come |
-# | 11 reasoning | thinking before answering | `reasoning` | to come |
+# | 05 pretraining | how it learns from text | `optim`, `training` | **here** |
+# | 06 generation | how it writes, and quickly | `generation` | **here** |
+# | 07 supervised fine-tuning | from text to conversation | `chat`, `sft` | **here** |
+# | 08 LoRA | changing a model that you cannot afford to train | `lora` | **here** |
+# | 09 RLHF | from what people prefer | `reward`, `ppo` | **here** |
+# | 10 DPO | the same without a reward model | `dpo` | **here** |
+# | 11 reasoning | thinking before answering | `reasoning` | **here** |
 # | 12 distillation | a small model learns from a large one | `distillation` | to come |
 # | 13 speculative decoding | faster, without changing a word | `speculative` | to come |
 # | 14 watermarking | whether our model wrote this | `watermark` | to come |
@@ -385,9 +408,9 @@ print(machine)
 #   reaches a quarter of the speed of one large matrix product, more or less: small models less,
 #   large ones more. Take the times as right within a factor of three.
 #
-# On two cores it is time that decides, not memory. So the lessons to come will train *nano*, and on
+# On two cores it is time that decides, not memory. So the lessons train *nano*, or teach *mini* more, and on
 # far less text than that: a minute or two is enough to see everything happen. No lesson takes more
-# than 3 minutes on two cores. On a GPU, the same code will train the larger ones.
+# than 3 minutes on two cores. On a GPU, the same code trains the larger ones.
 
 # %% tags=["nbval-check-output"]
 n_parameters = 125_000_000  # base, about the size of the smallest GPT-2

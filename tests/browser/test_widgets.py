@@ -139,16 +139,21 @@ def test_there_is_a_widget_to_test() -> None:
     assert LESSONS
 
 
-@pytest.mark.parametrize("stem", LESSONS)
-def test_widget(stem: str, lab: tuple[Path, str, str], page: Any, capsys: Any) -> None:
+def run_all(stem: str, lab: tuple[Path, str, str], page: Any) -> None:
+    """Open a blank lesson and run all of its cells."""
     folder, address, token = lab
-    start = time.perf_counter()
     shutil.copy(BLANK / f"{stem}.ipynb", folder)
     page.goto(f"{address}/lab/tree/{stem}.ipynb?token={token}&reset")
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
     page.get_by_text("(ipykernel) | Idle").first.wait_for(timeout=60_000)
     page.get_by_text("Run", exact=True).first.click()
     page.get_by_text("Run All Cells", exact=True).click()
+
+
+@pytest.mark.parametrize("stem", LESSONS)
+def test_widget(stem: str, lab: tuple[Path, str, str], page: Any, capsys: Any) -> None:
+    start = time.perf_counter()
+    run_all(stem, lab, page)
     box = page.locator(".token-by-token").first
     box.wait_for(timeout=PATIENCE * 1000)
     page.get_by_text("(ipykernel) | Idle").first.wait_for(timeout=PATIENCE * 1000)
@@ -180,3 +185,28 @@ def test_widget(stem: str, lab: tuple[Path, str, str], page: Any, capsys: Any) -
     assert len(words) > 1, "what is said about the picture changes with it"
     with capsys.disabled():
         print(f"\n{stem}: widget moved after {time.perf_counter() - start:.0f} s")
+
+
+def test_talk(lab: tuple[Path, str, str], page: Any, capsys: Any) -> None:
+    """The first lesson's assistant answers in the notebook, and forgets on request."""
+    (stem,) = [p.stem for p in sources([]) if "\ntalk(" in p.read_text(encoding="utf-8")]
+    start = time.perf_counter()
+    run_all(stem, lab, page)
+    window = page.locator(".token-by-token-talk").first
+    window.wait_for(timeout=PATIENCE * 1000)
+    seconds = time.perf_counter() - start
+    window.scroll_into_view_if_needed()
+    said = window.locator(".widget-html-content").first
+    field = window.locator("input[type=text]").first
+    field.fill("Who are you?")
+    field.press("Enter")
+    said.get_by_text("I am Mini").first.wait_for(timeout=20_000)
+    folder = os.environ.get("TOKENS_SCREENSHOTS")
+    if folder:
+        window.screenshot(path=f"{folder}/{stem}_talk.png")
+    window.get_by_text("Begin again").first.click()
+    page.wait_for_timeout(500)
+    assert said.inner_text().strip() == ""
+    with capsys.disabled():
+        print(f"\n{stem}: somebody to talk to after {seconds:.0f} s")
+    assert seconds < 30
