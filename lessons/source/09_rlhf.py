@@ -153,8 +153,7 @@ print(f"true score: an answer {true.mean():.2f}, the best of sixteen {best_of_16
 assert best_of_16 > true.mean() + 0.1
 
 # %% [markdown]
-# A large step, but every answer costs sixteen. The rest of the lesson is about an assistant
-# that writes the best one at once.
+# A large step, but every answer costs sixteen. We want an assistant that writes the best one at once.
 #
 # ## Which of two?
 #
@@ -236,8 +235,8 @@ with torch.no_grad():
 print(f"alone {alone[0, -1]:.2f}; next to a longer one {together[0, -1]:.2f}")
 
 # %% [markdown]
-# In a batch the shorter texts are filled up with −1, and the last column of a short text is
-# padding. The score there means nothing, and no error is raised.
+# In a batch the shorter texts are filled up with −1. The last column of a short text is
+# padding, the score there means nothing, and no error is raised.
 #
 # ### Exercise: `last_token_reward`
 
@@ -277,9 +276,9 @@ show(
 assert by_token[KIND][-1] > by_token[GREEDY][-1] + 0.5
 
 # %% [markdown]
-# They part at the word, as they must, and in the end *kind* is where it belongs. On the way they
-# forecast nothing, for nobody has ever asked: the loss looks at the last token only. Somebody who
-# does forecast will be needed below, and has to learn it.
+# They part at the word, and in the end *kind* is where it belongs. On the way they
+# forecast nothing: the loss looks at the last token only. Somebody who
+# does forecast will be needed below.
 
 # %% [markdown]
 # ### What labels teach
@@ -1033,7 +1032,7 @@ N_FREE = fit_steps(40, fastest(trial), within=65)
 loose, pushed = teach(N_FREE, kl_weight=0.0, lr=3e-4)
 settle(
     prediction, "rises, then falls",
-    "Beyond some eight nats the reward has no more to give, and the true score goes down.",
+    "After some nats the reward stays at its top, and the true score falls.",
     ["rises as before", "rises, then stays", "rises, then falls"],
 )  # fmt: skip
 
@@ -1056,8 +1055,8 @@ both[0].legend(fontsize=9, loc="lower right")
 show(
     figure,
     alt="Reward and true score against the KL divergence from the assistant, with a leash and without. "
-    "Both rewards rise alike, and without the leash the reward stays at its top. The true score rises "
-    "with the leash to nearly 0.9, within six nats. Without it, it turns at about eight nats and falls, "
+    "Both rewards rise alike, and without the leash the reward stays near its top. The true score rises "
+    "with the leash to nearly 0.9, within six nats. Without it, it turns at about five nats and falls to 0, "
     "while the reward stays where it is.",
 )
 best_true, at = max((value, i) for i, value in enumerate(smooth(pushed.column("true"))))
@@ -1134,8 +1133,7 @@ print(
 assert read_there.std() < 1e-3 < of_sixteen.std()
 
 # %% [markdown]
-# Nothing crashes. PPO runs on, its advantages are noise, and somebody concludes that RLHF does not
-# work. **Print the rewards of two very different answers before you train.**
+# Nothing crashes. PPO runs on with advantages that are noise. **Print the rewards of two very different answers before you train.**
 #
 # **Padding pays.** In [ROLL](https://github.com/alibaba/ROLL/pull/447) the values of padding got
 # into the advantages: a mask was applied to what came out, after the walk from the right had
