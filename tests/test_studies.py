@@ -9,7 +9,7 @@ import pytest
 
 from lib.corpora.town import score_stories
 from lib.course import studies
-from lib.course.studies import STUDIES, specs_of, study, write_stories
+from lib.course.studies import REASONING, STUDIES, specs_of, study, write_stories
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_study_is_run_once_and_kept(small: Path) -> None:
     assert study("small")[1]["bits_per_byte"] == second["bits_per_byte"]
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [*STUDIES, REASONING])
 def test_what_comes_with_the_course_is_complete(name: str) -> None:
     runs, specs = study(name), specs_of(name)
     assert len(runs) == len(specs)

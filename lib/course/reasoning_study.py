@@ -1,11 +1,11 @@
 """Runs of lesson "reasoning" that are too long for its notebook: the study "reasoning".
 
-    python -m lib.course.studies reasoning     the runs of the study, data/studies/reasoning.json
-    python -m lib.course.reasoning_study       one longer run, the checkpoint data/reasoning
+    python -m lib.course.studies reasoning
 
 Each run is a whole one: `mini` learns from a few worked sums to think when it is told to, then from
-its own answers to think well; some with groups of answers, some with one answer to each prompt,
-some so fast that they break. Lessons read them by `study("reasoning")`.
+its own answers to think well; one at a steady pace, the others so fast that they break. Lessons
+read them by `study("reasoning")`. The model of the first run comes with the course, as
+data/reasoning. A `group_size` of 1 makes it SPO: one answer to each prompt.
 """
 
 from __future__ import annotations
@@ -44,27 +44,26 @@ from lib.transformer import Transformer
 Spec = dict[str, Any]
 
 USUAL: Spec = {
-    "name": "GRPO", "n_steps": 32, "n_prompts": 8, "group_size": 8, "lr": 5e-5, "warmup": 4,
+    "name": "GRPO", "n_steps": 40, "n_prompts": 8, "group_size": 8, "lr": 5e-5, "warmup": 4,
     "n_updates": 1, "clip": 0.2, "clip_high": 0.28, "kl_weight": 0.0, "average": "token",
-    "normalise": "std", "drop_uniform": True, "evaluate_every": 16, "n_held_out": 100,
+    "normalise": "std", "drop_uniform": True, "evaluate_every": 20, "n_held_out": 80,
     "watch_kl": False, "seed": 0,
 }  # fmt: skip
 """What a run is: the settings of lib.reasoning by their names. Two runs of one spec are alike."""
 
-FAST: Spec = {"lr": 1e-4, "warmup": 1, "n_updates": 4, "n_steps": 12, "evaluate_every": 4,
+FAST: Spec = {"lr": 1e-4, "warmup": 1, "n_updates": 4, "n_steps": 8, "evaluate_every": 4,
               "n_held_out": 60, "watch_kl": True}  # fmt: skip
 """Twice the rate, no warm-up, four updates from each batch of answers."""
 
 RUNS: list[tuple[Spec, Sequence[int]]] = [
-    ({}, (0, 1, 2)),
-    ({"name": "SPO", "n_prompts": 64, "group_size": 1}, (0, 1, 2)),
+    ({}, (0,)),
     ({**FAST, "name": "fast, not clipped", "clip": 1e9, "clip_high": 1e9}, (0,)),
     ({**FAST, "name": "fast, clipped"}, (0,)),
 ]
 """What differs from the usual, and the seeds."""
 
-SHIPPED: Spec = {**USUAL, "n_steps": 80, "fall": 40, "evaluate_every": 80, "n_held_out": 120}
-"""The run whose model comes with the course; in its last 40 steps the rate falls to 0."""
+SHIPPED: Spec = USUAL
+"""The run whose model comes with the course."""
 
 
 def specs() -> list[Spec]:
@@ -79,6 +78,9 @@ def specs() -> list[Spec]:
 
 MAX_NEW = 96
 """Tokens that an answer has at most."""
+
+MEASURED = ("greedy", "sampled", "think_obeyed", "no_think_obeyed")
+"""What `measure` gives."""
 
 KEPT = ("reward", "length", "kl", "entropy", "uniform", "clip_share", "step_kl", "gradient_norm")
 """What is kept of every step."""
@@ -123,14 +125,27 @@ def think_when_told(
     return model
 
 
-def solves(model: Transformer, n: int, temperature: float = 0.0, repeat: int = 1) -> float:
-    """The share of replies to held-out problems that are right, when it is told to think."""
+def measure(model: Transformer, n: int) -> dict[str, float]:
+    """Of n held-out problems: the share that is right when it is told to think, with the likeliest
+    tokens and by lot at temperature 1; and how often it thinks or not, as it is told."""
     problems = _problems("held_out", 5, n)
-    replies = solve_sums(
-        model, _tokenizer(), problems, True, n=repeat, temperature=temperature,
-        max_new_tokens=MAX_NEW,
-    )  # fmt: skip
-    return statistics.fmean(is_right(r, p) for rs, p in zip(replies, problems) for r in rs)
+
+    def replies(think: bool, temperature: float = 0.0, longest: int = MAX_NEW) -> list[str]:
+        found = solve_sums(model, _tokenizer(), problems, think, temperature=temperature,
+                           max_new_tokens=longest)  # fmt: skip
+        return [reply for (reply,) in found]
+
+    def right(texts: list[str]) -> float:
+        return statistics.fmean(map(is_right, texts, problems))
+
+    thoughts, by_lot = replies(True), replies(True, 1.0)
+    at_once = replies(False, longest=4)  # how a reply begins tells whether it thinks
+    return {
+        "greedy": right(thoughts),
+        "sampled": right(by_lot),
+        "think_obeyed": statistics.fmean("<think>" in text for text in thoughts),
+        "no_think_obeyed": statistics.fmean("<think>" not in text for text in at_once),
+    }
 
 
 def learn(spec: Spec, device: str = "cpu", progress: bool = True) -> tuple[Transformer, History]:
@@ -168,14 +183,6 @@ def learn(spec: Spec, device: str = "cpu", progress: bool = True) -> tuple[Trans
         found, record = spo_batch(tracker, numbers, written, rewards, policy, ref_log_probs=ref)
         return found, {**record, "reward": rewards.mean().item()}
 
-    def evaluate(model: Transformer) -> dict[str, float]:
-        n_held_out = spec["n_held_out"]
-        return {"greedy": solves(model, n_held_out), "sampled": solves(model, n_held_out, 1.0)}
-
-    def rate(step: int) -> float:
-        left = (spec["n_steps"] - step) / spec.get("fall", 1)
-        return min(1.0, (step + 1) / max(1, spec["warmup"]), left)
-
     loss = policy_loss(
         clip=spec["clip"], clip_high=spec["clip_high"], kl_weight=spec["kl_weight"],
         average=spec["average"], max_length=MAX_NEW,
@@ -184,8 +191,9 @@ def learn(spec: Spec, device: str = "cpu", progress: bool = True) -> tuple[Trans
         policy, draw, batch, loss,
         make_optimizer(policy, "adamw", spec["lr"], embedding_lr=None, weight_decay=0.0),
         spec["n_steps"], n_updates=spec["n_updates"], max_new_tokens=MAX_NEW, stop=[task.end],
-        schedule=rate,
-        evaluate=evaluate, evaluate_every=spec["evaluate_every"], seed=seed, progress=progress,
+        schedule=lambda step: min(1.0, (step + 1) / spec["warmup"]),
+        evaluate=lambda model: measure(model, spec["n_held_out"]),
+        evaluate_every=spec["evaluate_every"], seed=seed, progress=progress,
         precision=precision,
     )  # fmt: skip
     return policy, history
@@ -195,49 +203,23 @@ def run(spec: Spec, device: str = "cpu", progress: bool = True) -> dict[str, Any
     """One run, and what the study keeps of it.
 
     Returns:
-        The spec, and "seconds", "steps" with "greedy" and "sampled" (shares of held-out problems
-        that are right), and for each step what `KEPT` names.
+        The spec, and "seconds", "steps" with what `measure` says at these, and for each step what
+        `KEPT` names.
     """
     start = time.perf_counter()
-    _, history = learn(spec, device, progress)
-    kept = {
-        name: [round(value, 4) for value in history.column(name)]
-        for name in ("greedy", "sampled", *KEPT)
-    }
-    return {
+    model, history = learn(spec, device, progress)
+    measured = {key: [round(x, 4) for x in history.column(key)] for key in (*MEASURED, *KEPT)}
+    record = {
         **spec,
         "seconds": round(time.perf_counter() - start, 1),
         "steps": history.steps("greedy"),
-        **kept,
+        **measured,
     }
-
-
-def ship(device: str = "cpu") -> None:
-    """Make data/reasoning: the longer run, with what it measured on its card."""
-    start = time.perf_counter()
-    model, history = learn(SHIPPED, device)
-    numbers = {
-        key: [round(value, 4) for value in history.column(key)] for key in ("greedy", "sampled")
-    }
-    obeyed = [
-        statistics.fmean(
-            "<think>" not in replies[0]
-            for replies in solve_sums(of, _tokenizer(), _problems("held_out", 5, 100), False)
-        )
-        for of in (think_when_told(0, device), model)
-    ]
-    card = {
-        "recipe": {"start": "mini", **SHIPPED},
-        "command": "python -m lib.course.reasoning_study",
-        "results": {
-            "steps": history.steps("greedy"),
-            **numbers,
-            "no_think_obeyed": obeyed,
-            "minutes": round((time.perf_counter() - start) / 60, 1),
-        },
-    }
-    save(DATA / "reasoning", model, _tokenizer(), card, dtype=torch.float16)
-
-
-if __name__ == "__main__":
-    ship("cuda" if torch.cuda.is_available() else "cpu")
+    if spec == SHIPPED:
+        card = {
+            "recipe": {"start": "mini", **spec},
+            "command": "python -m lib.course.studies reasoning",
+            "results": {key: record[key] for key in ("seconds", "steps", *MEASURED)},
+        }
+        save(DATA / "reasoning", model, _tokenizer(), card, dtype=torch.float16)
+    return record
