@@ -374,6 +374,11 @@ def test_new_prose_keeps_the_outputs(quick: House, capsys: pytest.CaptureFixture
     assert "A last cell." in quick.solution().read_text(encoding="utf-8")
     assert b"other words" in quick.files[BLANK_FILE]
 
+    quick.lesson(prose.replace("two = 1 + 1", "two = (\n    1 + 1\n)"))
+    assert main([]) == 0 and main(["--check"]) == 0
+    assert len(quick.executed) == 1, "so do line breaks"
+    assert "1 + 1\\n" in quick.solution().read_text(encoding="utf-8")
+
     assert main(["--force"]) == 0
     assert len(quick.executed) == 2
     quick.lesson(PLAIN + "3\n")  # code as well

@@ -49,7 +49,7 @@ from torch import Tensor, nn
 from lib.checkpoint import load, load_tokenizer, read_card, shipped
 from lib.corpora import read
 from lib.corpora.town import check_story, story
-from lib.course import exercise, given, hint, progress, settle, show, solution
+from lib.course import exercise, fit_steps, given, hint, progress, settle, show, solution  # fmt: skip
 from lib.course.figures import use_style
 from lib.course.studies import openings, study, write_stories
 from lib.course.widgets import explore
@@ -601,14 +601,7 @@ for precision, rate in speeds.items():
 # stories come last. If truth came as early as grammar, we would be wrong.
 
 # %%
-in_time = (
-    90 * max(speeds.values()) / (BATCH * N_CONTEXT)
-)  # steps in a minute and a half
-N_STEPS = 600 if in_time > 600 else int(in_time) // 4 * 4
-if N_STEPS < 600:
-    print(
-        "This computer is slower than the one this was written on: fewer steps, worse stories."
-    )
+N_STEPS = fit_steps(600, BATCH * N_CONTEXT / max(speeds.values()), within=90)
 
 unread = list(read("town", part="village", split="held_out", size=100))
 unread_tokens = encode_documents(unread, tokenizer, progress=False)

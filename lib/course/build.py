@@ -206,7 +206,7 @@ def is_solution_current(path: Path, solved: Any) -> bool:
 
 
 def keep_outputs(path: Path, solved: Any) -> bool:
-    """Take over the outputs of the stored solution, if nothing but prose has changed since.
+    """Take over the outputs of the stored solution, if nothing but prose and line breaks changed.
 
     Prose is written many times, and no output depends on it. Whether `lib` and `data` are as they
     were is told by the stored solution itself: its own cells still have its digest.
@@ -220,8 +220,8 @@ def keep_outputs(path: Path, solved: Any) -> bool:
             [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
             for notebook in (old, solved)
         ]
-        same = [(_essentials(c), c["metadata"]) for c in before] == [
-            (_essentials(c), c["metadata"]) for c in now
+        same = [(_meaning(c), c["metadata"]) for c in before] == [
+            (_meaning(c), c["metadata"]) for c in now
         ]
         ran = all(c["execution_count"] is not None for c in before if "".join(c["source"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -235,6 +235,15 @@ def keep_outputs(path: Path, solved: Any) -> bool:
     for cell, kept in zip(now, executed, strict=True):
         cell["outputs"], cell["execution_count"] = kept["outputs"], kept["execution_count"]
     return True
+
+
+def _meaning(cell: Any) -> str:
+    """A code cell without its layout and comments."""
+    text = "".join(cell["source"])
+    try:
+        return ast.dump(ast.parse(text))
+    except SyntaxError:  # a line of IPython
+        return text
 
 
 def build(path: Path, *, check: bool, force: bool = False) -> list[str]:

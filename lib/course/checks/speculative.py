@@ -285,7 +285,7 @@ def several_steps(function: Any, texts: Any) -> Any:
     other = small_model()
     with torch.no_grad():
         for i, parameter in enumerate(other.parameters()):
-            parameter += randn(*parameter.shape, seed=i, scale=0.05)
+            parameter.add_(randn(*parameter.shape, seed=i, scale=0.05))
     target, drafter = Reader(model, rule), ModelDrafter(other)
     drafter.start(rule, model, 40)
     tokens, sizes = padded(texts), []
@@ -641,7 +641,7 @@ CHOOSE = Exercise(
 
 
 def voted(length: int, drafted: Any, accepted: Any, longest: int = 16) -> int:
-    votes = Counter()
+    votes: Counter[str] = Counter()
     for guessed, stayed in zip(drafted, accepted):
         if stayed != guessed:
             votes["fewer"] += 1
