@@ -71,6 +71,8 @@ RENDER_CHAT = Exercise(
             "blanks and line ends at the edges of contents",
             lambda: ([system("\n Be kind. "), user("Hello \n"), assistant("\n\nHello ")],),
         ),
+        Case("an answer that ends in line ends", lambda: ([user("Go."), assistant("Gone.\n\n")],)),
+        Case("another answer begins behind an answer", lambda: (boats(), True)),
         Case("an empty content", lambda: ([user(""), assistant("")],)),
         Case(
             "a thought",
@@ -79,6 +81,10 @@ RENDER_CHAT = Exercise(
                 "<|im_start|>user\nTwo and one?<|im_end|>\n"
                 "<|im_start|>assistant\n<think>\n2 + 1 = 3\n</think>\n\nThree.<|im_end|>\n"
             ),
+        ),
+        Case(
+            "a thought with blanks and line ends around it",
+            lambda: ([user("Two and one?"), assistant("Three.", "\n 2 + 1 = 3 \n")],),
         ),
         Case(
             "thoughts in both answers",

@@ -152,6 +152,44 @@ def contents_stripped(messages, generate=False):
 
 @mistake(
     RENDER,
+    "Line ends behind an answer are taken away: a content stays as it is.",
+)
+def answers_stripped_behind(messages, generate=False):
+    check_messages(messages)
+    stripped = [
+        {**m, "content": (m.get("content") or "").rstrip("\n")} if m["role"] == "assistant" else m
+        for m in messages
+    ]
+    return _render(stripped, generate)
+
+
+@mistake(
+    RENDER,
+    "Thoughts are stripped of the blanks and line ends around them: a thought stays as it is.",
+)
+def thoughts_stripped(messages, generate=False):
+    check_messages(messages)
+    stripped = [
+        {**m, "reasoning_content": m["reasoning_content"].strip()}
+        if m.get("reasoning_content")
+        else m
+        for m in messages
+    ]
+    return _render(stripped, generate)
+
+
+@mistake(
+    RENDER,
+    "generate=True does nothing behind an answer of the assistant: whoever asks for its next turn gets "
+    "the beginning of one.",
+)
+def prompt_behind_users_alone(messages, generate=False):
+    check_messages(messages)
+    return _render(messages, generate and messages[-1]["role"] != "assistant")
+
+
+@mistake(
+    RENDER,
     "A conversation without a system turn gets one that nobody wrote. SmolLM2's template does so; in "
     "this format there are only the turns that there are.",
     seen_in="SmolLM2",

@@ -206,6 +206,16 @@ def first_row(tokens, header, end):
     return _marked(tokens, header, end)[:1].expand(tokens.shape) & (tokens >= 0)
 
 
+@mistake(
+    MASK,
+    "Reading stops at the first place without a token, but padding may stand before a conversation as "
+    "well as behind it: step over it.",
+)
+def stops_at_padding(tokens, header, end):
+    begun = (tokens >= 0).int().cummin(dim=1).values > 0
+    return _marked(tokens, header, end) & begun
+
+
 # --- pack_conversations ---------------------------------------------------------------------------
 
 PACK = "lib.sft.pack_conversations"
@@ -528,6 +538,17 @@ def _losses(model, batch, mask=None, positions="given"):
 )
 def see_each_other(model, batch):
     losses, counted = _losses(model, batch, _sight(batch["conversation"], apart=False))
+    return losses.sum(), int(counted.sum())
+
+
+@mistake(
+    LOSS,
+    "Empty places may look at nobody, and a softmax over nothing is NaN, which spreads: let them look at "
+    "each other. Their targets do not count anyway.",
+)
+def empty_places_look_at_nobody(model, batch):
+    filled = (batch["conversation"] >= 0)[:, None, :, None]
+    losses, counted = _losses(model, batch, _sight(batch["conversation"]) & filled)
     return losses.sum(), int(counted.sum())
 
 
