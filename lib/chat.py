@@ -74,8 +74,8 @@ def render_chat(messages: Sequence[Message], generate: bool = False) -> str:
         <|im_start|>{role}
         {body}<|im_end|>
 
-    The body is the content. An assistant's has up to three parts, of which those that are empty
-    leave nothing behind, no empty line either:
+    The body is the content. An assistant's has up to three parts, of which those that are empty or
+    None leave nothing behind. The empty line belongs to the thought, whatever follows:
 
         <think>
         {reasoning_content}

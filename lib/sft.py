@@ -49,7 +49,7 @@ def answer_mask(tokens: Tensor, header: Sequence[int], end: int) -> Tensor:
     only who learns to write it ever stops. An answer without one goes on to the end of the text.
 
     Args:
-        tokens: conversations, (b t); −1 where there is no token.
+        tokens: conversations, (b t); −1 where there is no token, before or behind.
         header: the ids with which each turn of the assistant begins.
         end: the id that ends a turn, whoever speaks.
 

@@ -807,8 +807,9 @@ for name, (bits, good) in stories.items():
     print(f"{name:21} follows {skills[name]['follows']:4.0%}; stories: {bits:.2f} bits a byte, "
           f"{good:.0%} without a slip")  # fmt: skip
 
-assert stories["mini"][1] > 0.5 and stories["minutes"][1] < 0.1
+assert stories["mini"][1] > 0.5
 if N_STEPS == 200:  # three seeds: 2.0 to 2.1, .41 to .46 and .28 bits; mini .23
+    assert stories["minutes"][1] < 0.1
     assert stories["minutes"][0] > 1.2 and stories["answers count"][0] > 0.36
     assert stories["mini"][0] < stories["answers, and stories"][0] < 0.34
     assert short_after["answers, and stories"]["follows"] > with_mask - 0.2
@@ -866,13 +867,17 @@ print(textwrap.fill(tale, 84))
 no_end = rows["targets"].masked_fill(rows["targets"] == IM_END, IGNORED)
 endless, broken = fine_tune({**rows, "targets": no_end}, N_STEPS // 8)
 result = measure(endless, held_out[:64])
-print(f"loss {broken.column('loss')[-1]:.2f}; stops {result['stops']:.0%}, follows {result['follows']:.0%}")  # fmt: skip
+usual = history.column("loss")[N_STEPS // 8 - 1]
+print(
+    f"loss {broken.column('loss')[-1]:.2f}, in the usual run at this step {usual:.2f}"
+)
+print(f"stops {result['stops']:.0%}, follows {result['follows']:.0%}")
 print(held_out[3].prompt[-1]["content"])
 print(textwrap.fill("→ " + result["answers"][3]["content"], 84))
 assert result["stops"] < 0.05
 
 # %% [markdown]
-# The loss has fallen as it should: what is masked is not measured either. But it does not
+# The loss has fallen like that of the long run: what is masked is not measured either. But it does not
 # answer, it goes on, and on, and an answer that goes on has not done what was asked. (Our padding is −1 and no token at all, so nothing can be mistaken
 # for it.)
 #
@@ -979,9 +984,12 @@ for family in ("smollm2", "qwen3", "llama3", "gemma3"):
 # measured what a missing line end costs.
 #
 # Such a format travels with the model, as a small program in the language Jinja: the **chat
-# template**. This is ours, and it says the same as your `render_chat`:
+# template**. Here is the part of ours that writes an answer. The whole says the same as your
+# `render_chat`:
 
 # %%
+lines = TRAINING_TEMPLATE.splitlines()
+print(*lines[14:21], "            …", *lines[30:33], sep="\n")
 talks = [list(made.messages) for made in held_out]
 same = sum(
     render_template(TEMPLATE, messages) == render_chat(messages) for messages in talks
@@ -1022,8 +1030,8 @@ else:
     assert agree == len(talks)
 
 # %% [markdown]
-# `{% generation %}` in such a template marks what the assistant writes, and TRL learns
-# these tokens alone if told `assistant_only_loss=True`. It is your `answer_mask`, found
+# `generation` and `endgeneration` in such a template mark what the assistant writes, and TRL
+# learns these tokens alone if told `assistant_only_loss=True`. It is your `answer_mask`, found
 # in another way. Texts, tokens and masks are the same, so a model that you fine-tune
 # here can be talked to there.
 #

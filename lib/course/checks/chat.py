@@ -86,6 +86,7 @@ RENDER_CHAT = Exercise(
             "a thought with blanks and line ends around it",
             lambda: ([user("Two and one?"), assistant("Three.", "\n 2 + 1 = 3 \n")],),
         ),
+        Case("a thought and no word", lambda: ([user("Go."), assistant("", "Where?")],)),
         Case(
             "thoughts in both answers",
             lambda: (
