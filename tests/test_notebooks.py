@@ -29,6 +29,11 @@ COMPARED = "nbval-check-output"
 every_lesson = pytest.mark.parametrize("stem", STEMS)
 
 
+def environment_of_learners() -> dict[str, str]:
+    """The environment, but with all cores: tests keep to one (conftest.py), learners do not."""
+    return {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+
+
 def load(path: Path) -> Any:
     return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
 
@@ -59,7 +64,7 @@ def run(notebook: Any, folder: Path, limit: float = TIME_LIMIT, **environment: s
     Raises:
         CellExecutionError: a cell failed.
     """
-    space = {**os.environ, **environment}
+    space = {**environment_of_learners(), **environment}
     client = NotebookClient(
         notebook,
         timeout=int(limit),
@@ -78,7 +83,7 @@ def nbval(path: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", str(path)]
     command += [f"--nbval-cell-timeout={TIME_LIMIT}", "-p", "no:cacheprovider", "--tb=short"]
     # The build's hash seed is 0: what depends on it must not be compared.
-    space = {**os.environ, "PYTHONHASHSEED": "1"}
+    space = {**environment_of_learners(), "PYTHONHASHSEED": "1"}
     return subprocess.run(command, cwd=path.parent, env=space, capture_output=True, text=True)
 
 

@@ -77,6 +77,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, s
     space = {
         **{key: value for key, value in os.environ.items() if key != "TOKENS_LIB"},
         "TOKENS_WORKBOOK": str(root / "workbook"),
+        "TOKENS_SHORT": "1",
         "JUPYTER_TOKEN": token,
         "JUPYTER_CONFIG_DIR": str(root / "config"),
         "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
@@ -209,4 +210,4 @@ def test_talk(lab: tuple[Path, str, str], page: Any, capsys: Any) -> None:
     assert said.inner_text().strip() == ""
     with capsys.disabled():
         print(f"\n{stem}: somebody to talk to after {seconds:.0f} s")
-    assert seconds < 30
+    assert seconds < 60, "20 on a quiet machine"
