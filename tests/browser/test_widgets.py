@@ -40,6 +40,9 @@ QUIET = [
 LESSONS = [p.stem for p in sources([]) if "explore(" in p.read_text(encoding="utf-8")]
 PATIENCE = 200
 """Seconds until a lesson has run from top to bottom."""
+NOTHING_WAITS = """() => ![...document.querySelectorAll('.jp-InputPrompt')]
+    .some(prompt => prompt.textContent.includes('[*]'))"""
+"""No cell runs or is about to: the kernel is idle between two cells as well."""
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +160,7 @@ def test_widget(stem: str, lab: tuple[Path, str, str], page: Any, capsys: Any) -
     run_all(stem, lab, page)
     box = page.locator(".token-by-token").first
     box.wait_for(timeout=PATIENCE * 1000)
-    page.get_by_text("(ipykernel) | Idle").first.wait_for(timeout=PATIENCE * 1000)
+    page.wait_for_function(NOTHING_WAITS, timeout=PATIENCE * 1000)
     box.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     drawn = shown(page)
