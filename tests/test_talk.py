@@ -116,6 +116,17 @@ def test_the_switch_is_in_the_system_turn() -> None:
     assert chat.messages[0] == {"role": "system", "content": "Be <kind>.\n/think"}
 
 
+def test_the_switch_needs_no_system_turn() -> None:
+    chat = Slow(["ok"])
+    chat.messages = []
+    _, field, buttons = parts(talk(chat, thinking=True))  # type: ignore[arg-type]
+    field.value = "Hello"
+    buttons["Send"].click()
+    chat.go.release()
+    wait(lambda: not buttons["Send"].disabled)
+    assert chat.messages[0] == {"role": "system", "content": "/no_think"}
+
+
 def test_a_thought_is_paler_than_what_is_said() -> None:
     done = bubble("assistant", "<think>\n2 + 2 = 4\n</think>\n\nFour.")
     assert done.index("italic") < done.index("2 + 2 = 4") < done.index("Four.")

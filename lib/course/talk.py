@@ -83,7 +83,8 @@ def talk(chat: Chat, *, thinking: bool = False) -> Any:
             return
         field.value = ""
         if thinking:
-            chat.messages = set_thinking(chat.messages, think.value)
+            before = chat.messages or [{"role": "system", "content": ""}]
+            chat.messages = set_thinking(before, think.value)
         stopping.clear()
         busy(True)
         writing[:] = [threading.Thread(target=answer, args=(text,), daemon=True)]

@@ -21,7 +21,7 @@ def causal_mask(n_query, n_key=None, device=None):
     return torch.arange(n_key, device=device)[None, :] <= position[:, None]
 
 
-@right(MASK)
+@right(MASK, slow=True)
 def causal_mask_by_rows(n_query, n_key=None, device=None):
     if n_key is None:
         n_key = n_query
@@ -49,7 +49,7 @@ def with_einsum(query, key, value, mask=None):
     return einsum(weights, value, "... t s, ... s d -> ... t d")
 
 
-@right(SDPA)
+@right(SDPA, slow=True)
 def with_a_loop(query, key, value, mask=None):
     rows = []
     for t in range(query.size(-2)):

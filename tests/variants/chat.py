@@ -33,7 +33,7 @@ def with_pieces(messages, generate=False):
     return "".join(pieces)
 
 
-@right(RENDER)
+@right(RENDER, slow=True)
 def with_a_template(messages, generate=False):
     """The template does it; the messages are checked before."""
     check_messages(messages)

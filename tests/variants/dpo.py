@@ -75,7 +75,7 @@ def with_binary_cross_entropy(chosen, rejected, ref_chosen, ref_rejected, beta):
     return loss, margins.shape[0]
 
 
-@right(DPO)
+@right(DPO, slow=True)
 def as_a_choice_of_two(chosen, rejected, ref_chosen, ref_rejected, beta):
     """Cross-entropy over two rewards, of which the first should win."""
     rewards = torch.stack([chosen - ref_chosen.detach(), rejected - ref_rejected.detach()], dim=1)

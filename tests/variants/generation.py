@@ -12,7 +12,7 @@ from tests.variants import right
 TOP_K = "lib.generation.top_k"
 
 
-@right(TOP_K)
+@right(TOP_K, slow=True)
 def top_k_by_sorting(logits, k):
     if k <= 0:
         raise ValueError(f"k is {k}")
@@ -64,7 +64,7 @@ def top_p_shifted(logits, p):
     )
 
 
-@right(TOP_P)
+@right(TOP_P, slow=True)
 def top_p_row_by_row(logits, p):
     if not 0 < p <= 1:
         raise ValueError("p")
@@ -115,7 +115,7 @@ def penalty_row_by_row(logits, tokens, penalty):
     return new
 
 
-@right(PENALTY)
+@right(PENALTY, slow=True)
 def penalty_by_one_hot(logits, tokens, penalty):
     if not penalty > 0:
         raise ValueError("penalty")
@@ -138,7 +138,7 @@ def append_by_copy(self, key, value):
     return tuple(buffer.narrow(2, 0, self.length) for buffer in buffers)
 
 
-@right(APPEND)
+@right(APPEND, slow=True)
 def append_by_joining(self, key, value):
     """Without spare room; slower, but right."""
     if self.buffers is not None:

@@ -25,9 +25,9 @@ def with_einsum(self, x):
 
 
 @right(FORWARD)
-def with_the_whole_update(self, x):
-    delta = (self.alpha / self.rank) * (self.B @ self.A)
-    return self.base(x) + F.linear(F.dropout(x, self.dropout.p, training=self.training), delta)
+def with_a_dropout_of_its_own(self, x):
+    some = F.dropout(x, self.dropout.p, training=self.training)
+    return torch.matmul(some @ self.A.mT, self.B.mT).mul(self.alpha / self.rank) + self.base(x)
 
 
 ADD = "lib.lora.add_lora"

@@ -12,7 +12,7 @@ from tests.variants import right
 PROBABILITIES = "lib.ngram.ngram_probabilities"
 
 
-@right(PROBABILITIES)
+@right(PROBABILITIES, slow=True)
 def with_a_counter(tokens, context, vocab_size, alpha=0.0):
     text, wanted = tokens.tolist(), tuple(context.tolist())
     n = len(wanted)
@@ -39,7 +39,7 @@ def with_shifted_comparisons(tokens, context, vocab_size, alpha=0.0):
     return (counts + alpha) / total
 
 
-@right(PROBABILITIES)
+@right(PROBABILITIES, slow=True)
 def with_a_loop(tokens, context, vocab_size, alpha=0.0):
     text, wanted = tokens.tolist(), context.tolist()
     counts = np.full(vocab_size, alpha, dtype=np.float64)
@@ -57,7 +57,8 @@ CROSS_ENTROPY = "lib.ngram.cross_entropy"
 @right(CROSS_ENTROPY)
 def with_torch(logits, targets, ignore_index=-100):
     v = logits.shape[-1]
-    return F.cross_entropy(logits.float().view(-1, v), targets.view(-1), ignore_index=ignore_index)
+    rows, marks = logits.float().reshape(-1, v), targets.reshape(-1)
+    return F.cross_entropy(rows, marks, ignore_index=ignore_index)
 
 
 @right(CROSS_ENTROPY)
@@ -133,7 +134,7 @@ def inverse_cdf(logits, temperature=1.0, generator=None):
     return torch.searchsorted(whole, point * whole[..., -1:], right=True).squeeze(-1)
 
 
-@right(SAMPLE)
+@right(SAMPLE, slow=True)
 def exponential_race(logits, temperature=1.0, generator=None):
     if not temperature >= 0:
         raise ValueError
@@ -143,7 +144,7 @@ def exponential_race(logits, temperature=1.0, generator=None):
     return (p / torch.empty_like(p).exponential_(1, generator=generator)).argmax(dim=-1)
 
 
-@right(SAMPLE)
+@right(SAMPLE, slow=True)
 def row_by_row(logits, temperature=1.0, generator=None):
     if temperature < 0:
         raise ValueError("cold")
@@ -158,7 +159,7 @@ def row_by_row(logits, temperature=1.0, generator=None):
 FIT = "lib.ngram.fit_bigram"
 
 
-@right(FIT)
+@right(FIT, slow=True)
 def with_backward(tokens, vocab_size, steps=15_000, learning_rate=30.0):
     pairs, times = torch.stack([tokens[:-1], tokens[1:]]).unique(dim=1, return_counts=True)
     share = times / times.sum()

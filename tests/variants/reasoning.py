@@ -12,7 +12,7 @@ from tests.variants import right
 GROUPS = "lib.reasoning.group_advantages"
 
 
-@right(GROUPS)
+@right(GROUPS, slow=True)
 def with_a_loop(rewards, group_size, normalise="std", eps=1e-4):
     if group_size < 2:
         raise ValueError("a group has 2 answers at least")
@@ -113,7 +113,7 @@ def on_tokens_that_count(
     return tokens.sum(), count
 
 
-@right(LOSS)
+@right(LOSS, slow=True)
 def with_a_loop_over_answers(
     log_probs,
     old_log_probs,
@@ -243,7 +243,7 @@ def with_counter(answers, weights=None):
     return next(answer for n, answer in history if n == most)
 
 
-@right(VOTE)
+@right(VOTE, slow=True)
 def with_running_sums(answers, weights=None):
     """For each answer, when it had its last vote: of equals, the one whose last came first."""
     if weights is None:

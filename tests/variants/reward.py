@@ -14,7 +14,7 @@ def with_softplus(chosen, rejected):
     return F.softplus(rejected - chosen).sum(), chosen.size(0)
 
 
-@right(LOSS)
+@right(LOSS, slow=True)
 def with_cross_entropy(chosen, rejected):
     """Which of the two won, as a choice between two logits."""
     logits = torch.stack([chosen, rejected], dim=-1)
@@ -40,7 +40,7 @@ def with_indexing(scores, tokens):
     return scores[torch.arange(scores.size(0)), n - 1]
 
 
-@right(LAST)
+@right(LAST, slow=True)
 def row_by_row(scores, tokens):
     found = []
     for row, ids in zip(scores, tokens):

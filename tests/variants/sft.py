@@ -14,7 +14,7 @@ from tests.variants import right
 MASK = "lib.sft.answer_mask"
 
 
-@right(MASK)
+@right(MASK, slow=True)
 def with_a_switch(tokens, header, end):
     """A switch for each row, place by place."""
     b, t = tokens.shape
@@ -46,7 +46,7 @@ def with_columns(tokens, header, end):
     return torch.stack(columns, dim=1)
 
 
-@right(MASK)
+@right(MASK, slow=True)
 def with_numpy(tokens, header, end):
     """Find the headers, then the next end behind each."""
     text = tokens.numpy()
@@ -154,7 +154,7 @@ def only_what_counts(model, batch):
     return losses.sum(), int(counted.sum())
 
 
-@right(LOSS)
+@right(LOSS, slow=True)
 def row_by_row(model, batch):
     total, count = torch.zeros(()), 0
     for i in range(len(batch["inputs"])):

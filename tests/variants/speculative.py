@@ -217,7 +217,7 @@ def with_votes(length, drafted, accepted, longest=16):
     return min(max(new, 1), longest)
 
 
-@right(ADAPT)
+@right(ADAPT, slow=True)
 def with_tensors(length, drafted, accepted, longest=16):
     d, a = torch.tensor(drafted), torch.tensor(accepted)
     fewer = (a != d).sum().item()

@@ -74,7 +74,7 @@ def merge_in_a_copy(ids, pair, new_id):
 TRAIN = "lib.tokenizer.train_bpe"
 
 
-@right(TRAIN)
+@right(TRAIN, slow=True)
 def train_naively(text, vocab_size, pattern=r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"):  # fmt: skip  # noqa: E501
     if vocab_size < 256:
         raise ValueError(f"vocab_size must be at least 256, got {vocab_size}")
@@ -90,7 +90,7 @@ def train_naively(text, vocab_size, pattern=r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\
     return merges
 
 
-@right(TRAIN)
+@right(TRAIN, slow=True)
 def train_without_counting_words(text, vocab_size, pattern=None):
     """Every pre-token of the text by itself, in the order of the text."""
     from lib.tokenizer import PATTERN
@@ -111,7 +111,7 @@ def train_without_counting_words(text, vocab_size, pattern=None):
     return merges
 
 
-@right(TRAIN)
+@right(TRAIN, slow=True)
 def train_with_changed_words_only(text, vocab_size, pattern=None):
     """Counts are kept; only words that hold the pair are looked at again."""
     from lib.tokenizer import PATTERN
@@ -169,7 +169,7 @@ def train_asking_twice(text, vocab_size, pattern=None):
 WORD = "lib.tokenizer.encode_word"
 
 
-@right(WORD)
+@right(WORD, slow=True)
 def word_in_order_of_age(ids, merges):
     word = list(ids)
     for pair, new_id in sorted(merges.items(), key=lambda item: item[1]):

@@ -75,7 +75,7 @@ def apply_by_complex_numbers(x, cos, sin):
     return torch.cat((turned.real, turned.imag), dim=-1).type_as(x)
 
 
-@right(APPLY)
+@right(APPLY, slow=True)
 def apply_by_matrices(x, cos, sin):
     """A little matrix for each pair, as the paper draws it."""
     pairs = torch.stack(x.float().chunk(2, dim=-1), dim=-1)
@@ -186,7 +186,7 @@ def count_in_parts(config):
     return total + (config.n_context * d if config.position == "learned" else 0)
 
 
-@right(COUNT)
+@right(COUNT, slow=True)
 def count_by_building(config):
     """A model without memory for its numbers."""
     from lib.transformer import Transformer
@@ -205,7 +205,7 @@ def flops_by_products(config, n_context):
     return 3 * (config.n_layer * forward + 2 * config.d_model * config.vocab_size)
 
 
-@right(FLOPS)
+@right(FLOPS, slow=True)
 def flops_by_matrices(config, n_context):
     d, h = config.d_model, config.head_size
     shapes = [(d, config.n_head * h), (d, config.kv_heads * h), (d, config.kv_heads * h)]

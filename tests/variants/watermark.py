@@ -57,7 +57,7 @@ def with_a_product(self, tokens, logits):
 DETECT = "lib.watermark.detect"
 
 
-@right(DETECT)
+@right(DETECT, slow=True)
 def with_scipy(tokens, key, gamma=0.25, width=2, n_prompt=0, count_repeats=False):
     if not 0 < gamma < 1 or width < 0 or key < 0 or n_prompt < 0:
         raise ValueError("a setting is out of its range")
@@ -126,7 +126,7 @@ def with_powers(logits, context, key, temperature=1.0):
 SCORE = "lib.watermark.gumbel_score"
 
 
-@right(SCORE)
+@right(SCORE, slow=True)
 def with_scipys_gamma(tokens, key, width=2, n_prompt=0):
     if width < 0 or key < 0:
         raise ValueError("bad settings")
@@ -178,7 +178,7 @@ def with_a_new_list(tokens, share, kind, vocab_size, generator=None):
     return new
 
 
-@right(EDIT)
+@right(EDIT, slow=True)
 def with_pythons_chance(tokens, share, kind, vocab_size, generator=None):
     """Only a seed comes from the generator."""
     if kind not in ("replace", "delete", "insert") or not 0 <= share <= 1:
