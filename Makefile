@@ -2,6 +2,7 @@
 # make test    set up, then run every test                     (ARGS="tests/test_judge.py" runs some)
 #
 # Both make their environment in .venv and change nothing outside this folder. What else there is:
+# make tour    the whole arc in one run, some minutes, and a page about it: tour/report.html
 # make build   render the notebooks from their sources and execute the solutions (ARGS=--check: is all current?)
 # make check   ruff, mypy, and whether what is rendered is current
 # make bench   speed and memory, ours beside others', as ratios from one run
@@ -16,7 +17,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 # Learners' own code never decides a test or what is rendered.
 REFERENCE := TOKENS_LIB=reference
 
-.PHONY: lab test test-browser build check bench clean
+.PHONY: lab test tour test-browser build check bench clean
 .DELETE_ON_ERROR:
 
 lab: .venv/.lab
@@ -24,6 +25,9 @@ lab: .venv/.lab
 
 test: .venv/.dev
 	@$(REFERENCE) $(BIN)/python -m pytest $(ARGS)
+
+tour: .venv/.lab
+	@$(BIN)/python -m lib.course tour $(ARGS)
 
 test-browser: .venv/.dev
 	@$(REFERENCE) $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
