@@ -23,8 +23,14 @@ REFERENCE := TOKENS_LIB=reference
 lab: .venv/.lab
 	@$(BIN)/python -m jupyterlab $(AS_ROOT) $(ARGS) lessons/00_start_here.ipynb
 
+# First what needs one core, on all of them at once; then, one at a time, what takes them all.
 test: .venv/.dev
+ifdef ARGS
 	@$(REFERENCE) $(BIN)/python -m pytest $(ARGS)
+else
+	@$(REFERENCE) $(BIN)/python -m pytest -n logical --dist loadgroup --durations 20 -m "not browser and not all_cores"
+	@$(REFERENCE) $(BIN)/python -m pytest -m all_cores
+endif
 
 tour: .venv/.lab
 	@$(BIN)/python -m lib.course tour $(ARGS)

@@ -10,6 +10,6 @@ import; `TOKENS_LIB=reference` switches that off.
 
 from lib.course.workbook import watch_imports
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 watch_imports()

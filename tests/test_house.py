@@ -157,3 +157,15 @@ def test_sources_are_plain_python_for_the_oldest_version() -> None:
         if file.endswith(".py") and (ROOT / file).exists():
             text = (ROOT / file).read_text(encoding="utf-8")
             ast.parse(text, filename=file, feature_version=(3, 10))
+
+
+def test_one_version_everywhere() -> None:
+    """The package, its metadata, how it is cited and what has changed speak of one version."""
+    lines = {
+        "pyproject.toml": r'^version = "(.+)"$',
+        "CITATION.cff": r"^version: (.+)$",
+        "CHANGELOG.md": r"^## (.+)$",
+    }
+    for file, line in lines.items():
+        found = re.search(line, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+        assert found and found[1] == lib.__version__, file

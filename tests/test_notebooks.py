@@ -1,6 +1,7 @@
 """What is rendered, run: solutions give what they show, lessons run blank, visitors can start.
 
-The slow part of the tests: one kernel at a time, each lesson about as long as its cells take.
+The slow part of the tests. Solutions take all cores, one after the other, and about as long as their
+cells; what else is run here keeps to one core, and two of them may run side by side.
 """
 
 from __future__ import annotations
@@ -130,6 +131,7 @@ def test_solution_is_executed(stem: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.all_cores
 @every_lesson
 def test_solution_gives_what_it_shows(stem: str, capsys: pytest.CaptureFixture[str]) -> None:
     start = time.perf_counter()
@@ -182,7 +184,7 @@ def test_blank_lesson_runs(stem: str, tmp_path: Path, capsys: pytest.CaptureFixt
     """
     lesson = load(BLANK / f"{stem}.ipynb")
     workbook = tmp_path / "workbook"
-    own = {"TOKENS_WORKBOOK": str(workbook), "TOKENS_SHORT": "1"}
+    own = {"TOKENS_WORKBOOK": str(workbook), "TOKENS_SHORT": "1", "OMP_NUM_THREADS": "1"}
     seconds = run(lesson, BLANK, TOKENS_LIB=None, **own)
     with capsys.disabled():
         print(f"\n{stem}: blank lesson run in {seconds:.0f} s")

@@ -4,6 +4,7 @@ A lesson's source is a script that runs. The build renders from it, and from `li
 
     lessons/NN_slug.ipynb      exercises blank, no outputs
     solutions/NN_slug.ipynb    exercises filled in, executed, outputs kept
+    lessons/house.svg          what all of them build, as a picture
 
 Only what changed is rendered and executed; `--check` changes nothing and fails when anything
 committed is stale. A failed execution leaves the notebook that was there.
@@ -26,6 +27,7 @@ from typing import Any
 
 from lib.checkpoint import DATA, read_card, shipped
 from lib.course.floors import ROOT
+from lib.course.house import finished
 from lib.course.lints import floors_used, lint_notebooks, lint_source
 from lib.course.render import render
 from lib.course.source import LintError, read_source, slug_of
@@ -277,6 +279,17 @@ def build(path: Path, *, check: bool, force: bool = False) -> list[str]:
     return stale
 
 
+def build_picture(*, check: bool) -> list[str]:
+    """Draw the finished house, for the README; what was stale."""
+    path, drawn = BLANK / "house.svg", finished()
+    if path.exists() and path.read_text(encoding="utf-8") == drawn:
+        return []
+    if not check:
+        write(path, drawn)
+        print(f"drew {_short(path)}")
+    return [_short(path)]
+
+
 def orphans() -> list[str]:
     """Notebooks without a source."""
     stems = {p.stem for p in sources([])}
@@ -328,6 +341,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.figures and stored.exists():
             for figure in figures_of(stored, Path(options.figures)):
                 print(figure)
+    if not options.lessons:
+        stale += build_picture(check=options.check)
     left = orphans()
     if left:
         print(f"without a source: {', '.join(left)}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lib.course.bank import load_group
@@ -182,6 +182,15 @@ def _alt(house: House) -> str:
     return f"A house of {len(house.floors)} floors. {house.summary()} Yours: {lit}."
 
 
+def finished() -> str:
+    """The house as it stands when every exercise is done, as an SVG file: the README's picture."""
+    floors = [
+        replace(floor, rooms=tuple(replace(room, state="yours") for room in floor.rooms))
+        for floor in survey()
+    ]
+    return _svg(House(floors)) + "\n"
+
+
 def progress(lesson: str | None = None) -> House:
     """The map of `lib`: what is yours (✓, lit), what is the reference's (○), what is still to come.
 
@@ -198,4 +207,4 @@ def progress(lesson: str | None = None) -> House:
     return House(survey(lesson))
 
 
-__all__ = ["Floor", "House", "Room", "progress", "survey"]
+__all__ = ["Floor", "House", "Room", "finished", "progress", "survey"]
