@@ -27,6 +27,7 @@
 # what it was taught there: to tell, to list, to choose, to say who it is.
 
 # %%
+import html
 import random
 import textwrap
 import time
@@ -37,6 +38,7 @@ began = time.perf_counter()
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import HTML, display
 
 from lib.chat import Chat
 from lib.checkpoint import load, load_tokenizer, shipped
@@ -45,8 +47,10 @@ from lib.course import exercise, hint, progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.talk import talk
 from lib.course.widgets import explore
+from lib.generation import generate
 from lib.ngram import NgramModel, sample
 from lib.tokenizer import Tokenizer
+from lib.watermark import GreenListWatermark, colours, detect, key_of
 
 use_style()
 
@@ -72,6 +76,85 @@ talk(chat)
 # %% [markdown]
 # Ask it about something outside of its town, and it will answer all the same, and wrongly. Why it
 # does will be clear when you know what it is: something that guesses how a text goes on.
+#
+# A sister of it has learnt to **think before it answers**. One word in what it is told beforehand
+# switches that on and off:
+
+# %%
+thinker = load(shipped("reasoning"))
+problem = (
+    "Zoe had 14 cards in a bag. She lost 2 cards on the way home. Then she bought 9 more "
+    "cards at the market. How many cards did Zoe have at the end of the day?"
+)
+print(textwrap.fill(problem, 90))
+for switch in ("/no_think", "/think"):
+    sums = Chat(thinker, chat.tokenizer, system=switch)
+    answer = sums.ask(problem)
+    thought = sums.messages[-1].get("reasoning_content", "")
+    print(f"{switch:>9}  thought: {thought or '-':32} answer: {answer}")
+
+# %% [markdown]
+# It knows sums of this kind and nothing else, and it gets about two in three of them right; without
+# a thought, next to none. Here is its own window, with a switch. The field takes a sum of yours:
+# people, things, and what becomes of them.
+
+# %%
+sums.reset()
+talk(sums, thinking=True)
+
+# %% [markdown]
+# And whatever a model of ours writes can carry a **watermark**. A secret key makes some words a
+# little likelier than others, and which these are changes from word to word. Readers notice nothing.
+# Whoever has the key counts: of a text that knows nothing of it, one token in four is *green*. The
+# *p-value* is the chance that a text without the watermark would be as green as this one.
+
+# %%
+writer, key = load(shipped("mini")), key_of("the sparrow, the lamp and the mill")
+beginning = chat.tokenizer.encode("Long ago, a fox")
+
+
+def write(*processors: GreenListWatermark) -> str:
+    """Two hundred tokens by the model that all of this began with."""
+    (ids,) = generate(
+        writer,
+        [beginning],
+        200,
+        processors=processors,
+        generator=torch.Generator().manual_seed(1),
+    )
+    return chat.tokenizer.decode(beginning + ids).replace("<|endoftext|>", "\n")
+
+
+def reveal(text: str) -> str:
+    """The text as HTML, its green tokens bold on green, and how surprising their number is."""
+    ids = chat.tokenizer.encode(text, disallowed_special=())
+    found = detect(ids, key)
+    spans = [f"{found.score} of {found.n_counted} green, p = {found.p_value:.1g}<br>"]
+    style = "background:#bfe3bf;color:#000;font-weight:bold"
+    for token, green in zip(ids, colours(ids, key)):
+        piece = html.escape(chat.tokenizer.decode([token]))
+        spans.append(f'<span style="{style}">{piece}</span>' if green else piece)
+    return f'<div style="max-width:46em;line-height:1.6">{"".join(spans)}</div>'
+
+
+plain, marked = write(), write(GreenListWatermark(key, delta=3.0))
+display(HTML("<b>Without</b> " + reveal(plain) + "<br><b>With</b> " + reveal(marked)))
+p_plain, p_marked = (
+    detect(chat.tokenizer.encode(text), key).p_value for text in (plain, marked)
+)
+print(f"{time.perf_counter() - began:.1f} seconds since the first import")
+assert p_plain > 0.001 and p_marked < 1e-5
+
+# %% [markdown]
+# One line of text a piece, otherwise the field would lose it: change a few words of the marked story,
+# or put anything else in its place. How much must you change until the mark is gone?
+
+# %%
+explore(reveal, text=" ".join(marked.split()))
+
+# %% [markdown]
+# Talking, thinking, marking: all of it is what `lib` does, and you will have written the parts of it
+# that matter.
 #
 # ## A language model at work
 #
@@ -186,22 +269,22 @@ explore(draw_guess, alt=alt_of_guess, beginning="Once upon a time", seed=range(2
 # The package `lib` is the house that you are going to live in. Each lesson builds a floor of it,
 # and a floor stands on those below it alone.
 #
-# | lesson | what you build | floor | |
-# |---|---|---|---|
-# | 01 tokenization | text to numbers, and back | `tokenizer` | **here** |
-# | 02 language models | counting, sampling, how good a guess is | `ngram` | **here** |
-# | 03 attention | how a token looks back | `attention` | **here** |
-# | 04 transformer | the model behind every assistant of today | `transformer` | **here** |
-# | 05 pretraining | how it learns from text | `optim`, `training` | **here** |
-# | 06 generation | how it writes, and quickly | `generation` | **here** |
-# | 07 supervised fine-tuning | from text to conversation | `chat`, `sft` | **here** |
-# | 08 LoRA | changing a model that you cannot afford to train | `lora` | **here** |
-# | 09 RLHF | from what people prefer | `reward`, `ppo` | **here** |
-# | 10 DPO | the same without a reward model | `dpo` | **here** |
-# | 11 reasoning | thinking before answering | `reasoning` | **here** |
-# | 12 distillation | a small model learns from a large one | `distillation` | to come |
-# | 13 speculative decoding | faster, without changing a word | `speculative` | to come |
-# | 14 watermarking | whether our model wrote this | `watermark` | to come |
+# | lesson | what you build | floor |
+# |---|---|---|
+# | 01 tokenization | text to numbers, and back | `tokenizer` |
+# | 02 language models | counting, sampling, how good a guess is | `ngram` |
+# | 03 attention | how a token looks back | `attention` |
+# | 04 transformer | the model behind every assistant of today | `transformer` |
+# | 05 pretraining | how it learns from text | `optim`, `training` |
+# | 06 generation | how it writes, and quickly | `generation` |
+# | 07 supervised fine-tuning | from text to conversation | `chat`, `sft` |
+# | 08 LoRA | changing a model that you cannot afford to train | `lora` |
+# | 09 RLHF | from what people prefer | `reward`, `ppo` |
+# | 10 DPO | the same without a reward model | `dpo` |
+# | 11 reasoning | thinking before answering | `reasoning` |
+# | 12 distillation | a small model learns from a large one | `distillation` |
+# | 13 speculative decoding | faster, without changing a word | `speculative` |
+# | 14 watermarking | whether our model wrote this | `watermark` |
 #
 # A floor has rooms, one for each exercise. All are dark at first, and each lights up when you pass
 # it. In a lesson the map ends with the lesson's own floor; run `progress()` in a cell of its own

@@ -646,8 +646,9 @@ from lib.transformer import count_parameters
 from lib.transformer import flops_per_token
 
 # %% [markdown]
-# PyTorch can count operations while a model runs. Do the two agree? And the third
-# question is `lib`'s to answer:
+# PyTorch can count operations while a model runs. Do the two agree, to the last one? (It counts
+# matrix products. If your attention is PyTorch's fused one, the 6 % that are attention's here are
+# missing.) And the third question is `lib`'s to answer:
 
 # %% given="lib.transformer.kv_cache_bytes"
 from lib.transformer import kv_cache_bytes
@@ -657,10 +658,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 with FlopCounterMode(display=False) as counter:
     model(torch.zeros(2, 64, dtype=torch.long)).sum().backward()
-print(
-    f"counted {counter.get_total_flops() // 128:,}, calculated {flops_per_token(nano, 64):,}"
-)
-assert counter.get_total_flops() == 128 * flops_per_token(nano, 64)
+counted, calculated = counter.get_total_flops() // 128, flops_per_token(nano, 64)
+print(f"counted {counted:,}, calculated {calculated:,}")
+assert 0.94 * calculated < counted <= calculated
 assert count_parameters(nano) == sum(p.numel() for p in model.parameters())
 
 # %% tags=["nbval-check-output"]
