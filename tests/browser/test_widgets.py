@@ -192,8 +192,9 @@ def test_widget(stem: str, lab: tuple[Path, str, str], page: Any, capsys: Any) -
 
 
 def test_talk(lab: tuple[Path, str, str], page: Any, capsys: Any) -> None:
-    """The first lesson's assistant answers in the notebook, and forgets on request."""
-    (stem,) = [p.stem for p in sources([]) if "\ntalk(" in p.read_text(encoding="utf-8")]
+    """The first lesson's assistant answers in the notebook, and forgets on request; its sister
+    thinks when the switch is on."""
+    stem = sources([])[0].stem
     start = time.perf_counter()
     run_all(stem, lab, page)
     window = page.locator(".token-by-token-talk").first
@@ -211,6 +212,17 @@ def test_talk(lab: tuple[Path, str, str], page: Any, capsys: Any) -> None:
     window.get_by_text("Begin again").first.click()
     page.wait_for_timeout(500)
     assert said.inner_text().strip() == ""
+
+    window = page.locator(".token-by-token-talk").nth(1)
+    said, field = window.locator(".widget-html-content").first, window.locator("input").first
+    window.get_by_text("Think first").first.click()
+    field.fill(
+        "Rita had 14 eggs. She lost 2 eggs on the way home. How many eggs does Rita have now?"
+    )
+    field.press("Enter")
+    said.get_by_text("14 - 2 = 12").first.wait_for(timeout=20_000)
+    if folder:
+        window.screenshot(path=f"{folder}/{stem}_think.png")
     with capsys.disabled():
         print(f"\n{stem}: somebody to talk to after {seconds:.0f} s")
     assert seconds < 60, "20 on a quiet machine"
