@@ -75,8 +75,9 @@ torch.set_printoptions(precision=3, sci_mode=False, linewidth=88)
 #
 # The finished thing first: a reward model that comes with the course. The assistant answers
 # one question sixteen times, by lot. The reward model has never seen these answers. Here are
-# those that it holds for the best and the worst. (`OWN = True` starts from the assistant that you
-# have kept yourself.)
+# the three that it holds for the best, and the two for the worst. (`rollout` lets a model answer, and keeps the
+# answers as tokens; answers that a model wrote itself, to be learnt from, are called *rollouts*. `OWN = True`
+# starts from the assistant that you have kept yourself.)
 
 # %%
 from lib.reward import RewardModel as Finished
@@ -110,7 +111,7 @@ for i in of_sixteen.argsort(descending=True)[[0, 1, 2, -2, -1]].tolist():
 # taste, and since the town is a simulation, we may look it up. A reply must first be *right*: it
 # can be read, says nothing impossible, and is about the one who was asked for. Then the town
 # likes four things: that they are good-natured, to hear where they live, to hear of something
-# they own or of a friend, and that it is all said in twenty words. The **true score** is the
+# they own or of a friend, and that all of it is said in no more than twenty words. The **true score** is the
 # share of these that a reply meets, and 0 if it is not right.
 
 # %%
@@ -413,11 +414,12 @@ for who, model in (("careful", finished), ("hurried", hurried)):
 # ## From reward to behaviour
 #
 # Now the second half. We have a number for every answer, and a model that should write
-# answers with higher ones. But the number cannot be followed downhill: between the
+# answers with higher ones. But there is no slope to follow up to it: between the
 # model's probabilities and the reward stands a dice throw, and a dice throw has no gradient.
 #
 # Take the smallest assistant there is. It knows two replies, *kind* (reward 3) and
-# *greedy* (reward 1), and one weight θ decides: p(kind) = σ(θ). At first p = .25. Its mean reward is
+# *greedy* (reward 1), and one weight θ decides: p(kind) = σ(θ). At first p = .25. (Whatever says how likely
+# each reply is drawn is called a **policy**: here θ, later all weights of the assistant.) Its mean reward is
 # .25 · 3 + .75 · 1 = 1.5. With two replies we can differentiate that by hand:
 # p (1 − p) (3 − 1) = .375 for each step of θ. With a whole language nobody can add up all
 # replies. We can only draw some.
@@ -459,7 +461,7 @@ for offset in (0, 10):
 # %% [markdown]
 # The mean is .375, give or take. But look at the spread. Three and one is the same judgement
 # as thirteen and eleven, pairs cannot tell them apart; yet with the second each single draw is off
-# by fifteen times what we want to know. *Every* reply is pushed up, the good one only a bit
+# by fourteen times what we want to know. *Every* reply is pushed up, the good one only a bit
 # harder, and which goes up more is a matter of which was drawn more often.
 #
 # The cure is to ask for more than *good*: **better than expected**. Take from each reward what this
@@ -532,8 +534,8 @@ for name, values in (("good critic", good_critic), ("poor critic", poor_critic))
     print(name, (earned + after - values)[0].tolist())
 
 # %% [markdown]
-# The good critic puts all of it where it belongs, on *kind*. But the poor one, who notices the
-# reward when it is paid, praises *fox*. We want the critic's eyes, and do not want to depend on
+# The good critic puts all of it where it belongs, on *kind*. With the poor one the surprise comes only
+# when the reward is paid, so *fox* is praised, for no merit of its own. We want the critic's eyes, and do not want to depend on
 # them. **Generalised advantage estimation** ([Schulman et al.
 # 2015](https://arxiv.org/abs/1506.02438)) mixes: each word gets its own δ, and a share λ of what
 # the words after it got,
@@ -699,7 +701,7 @@ show(
 #
 # ### Exercise: `ppo_policy_loss`
 #
-# A loss is minus the gain. And mind the padding: there ρ can be anything, infinity too.
+# A loss is minus the gain. And mind prompt and padding: there A is anything, and ρ too, even infinite.
 
 # %% exercise="lib.ppo.ppo_policy_loss"
 # 1. Ratios, as exp of the difference of log-probabilities. Fill up what does not count before exp.
@@ -787,7 +789,7 @@ for place in (near, far):
 assert near["k3"][1] < near["k1"][1] / 20 and far["k3"][1] > 5 * far["k1"][1]
 
 # %% [markdown]
-# Near the reference k3 is by far the quietest. Far away it is not: where the policy makes something
+# Near the reference k2 and k3 are by far the quieter ones. Far away k3 is not: where the policy makes something
 # very unlikely, eˣ explodes. We *show* k3. As the price of straying we use k1, taken off the
 # reward of each token, times a weight β: on average it is exact, and that is what rewards are for.
 #
@@ -801,7 +803,7 @@ for beta in (0.1, 1.0, 3.0):
     print(f"β = {beta}: p(kind) = {best_p[0]:.3f}, mean reward {best_p @ WORTH:.2f}")
 
 # %% [markdown]
-# No leash, and everything goes to *kind*. (Lesson *dpo* turns this formula round.) Both leashes
+# Nearly no leash (β = 0.1), and everything goes to *kind*. (Lesson *dpo* turns this formula round.) Both leashes
 # in one picture: what a policy seems to gain from one batch that was drawn at p = .25, as it moves
 # to the right:
 
@@ -850,7 +852,7 @@ show(
 
 # %% [markdown]
 # Try it: what happens without the price? What if the next batch is drawn where the last one ended?
-# And where does it come to rest, if you go on like that?
+# And where does it come to rest, if you go on like that? (Compare with what was calculated for β = 1 above.)
 
 # %%
 explore(
@@ -884,10 +886,10 @@ batch = ppo_batch(
 print({name: tuple(x.shape) for name, x in batch.items()})
 
 # %% [markdown]
-# `ppo_batch` does for 128 answers what you have done by hand for one: each token earns −β k1, the
+# `ppo_batch` puts together for 128 answers what you have met one by one: each token earns −β k1, the
 # last one the reward of the answer besides; the critic reads along; `advantages` makes one number a
 # token of it, and these are shifted and scaled to mean 0 and spread 1. The loss puts both of yours
-# together:
+# together (`watch` notes for the records how far ρ has moved, and changes nothing):
 
 # %% given="lib.ppo.ppo_loss"
 from lib.ppo import ppo_loss
@@ -1070,7 +1072,7 @@ if N_FREE == 40:
 
 # %% [markdown]
 # That is the turn that [Gao et al. 2022](https://arxiv.org/abs/2210.10760) measured. For the first nats the two
-# runs say the same. Then the reward rises to its top and stays there, while the true score turns and
+# runs say the same. Then the reward rises to its top and stays near it, while the true score turns and
 # falls to nothing: not one reply is right. Read them. *A kind was a kind called Abel*: the word that
 # pays, twice, and never mind the grammar. Nobody in the town writes like that, so no pair has ever said
 # what it is worth.

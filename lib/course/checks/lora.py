@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib.course.bank import Case, Exercise, with_method
 from lib.course.checks.attention import randn
@@ -59,15 +60,39 @@ def run_at_start(forward: Any, x: Tensor) -> Tensor:
     return layer(x)
 
 
-def run_twice(forward: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+class MultipliedOut(TorchDispatchMode):
+    """Notes whether a matrix is computed that is as large as a layer's weight."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.shape, self.found = sorted(weight.shape), False
+        self.weight = weight.untyped_storage().data_ptr()
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = op(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and sorted(result.shape[-2:]) == self.shape:
+            self.found |= result.untyped_storage().data_ptr() != self.weight  # no view of it
+        return result
+
+
+def run_twice(forward: Any, x: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """Both results, and whether B A was multiplied out for them."""
     layer = layer_of(forward)
-    return layer(x), layer(x)
+    with torch.no_grad(), MultipliedOut(layer.base.weight) as watched:
+        return layer(x), layer(x), watched.found
+
+
+def right_twice(x: Tensor) -> tuple[Tensor, Tensor, bool]:
+    y = layer_of(multiplied_out)(x).detach()
+    return y, y, False
 
 
 def run_learning(forward: Any, x: Tensor) -> tuple[Any, ...]:
     """The gradients of A and B, and whether the base has been left alone."""
     layer = layer_of(forward)
-    (layer(x) * torch.linspace(-1, 1, N_OUT)).sum().backward()
+    total = (layer(x) * torch.linspace(-1, 1, N_OUT)).sum()
+    if total.requires_grad:
+        total.backward()
     nothing = torch.zeros(0)
     gradients = [nothing if p.grad is None else p.grad for p in (layer.A, layer.B)]
     alone = layer.base.weight.grad is None and layer.base.bias.grad is None
@@ -144,10 +169,11 @@ FORWARD = Exercise(
             run_at_start,
         ),
         layer_case(
-            "called twice: the same both times",
-            "layer(x), layer(x)",
+            "called twice: the same both times, and B A is never multiplied out",
+            "layer(x), layer(x)    # both results; was a matrix as large as the weight computed?",
             lambda: randn(3, N_IN),
             run_twice,
+            expected=right_twice,
         ),
         layer_case(
             "what is learnt: gradients of A and B, none of the base",
@@ -274,18 +300,22 @@ def right_trained(model: nn.Module, where: Sequence[str] = LAYERS) -> list[str]:
     return sorted(f"{name}.{kind}" for name in expected_names(model, where) for kind in "AB")
 
 
-def run_start(add: Any, model: Transformer, x: Tensor) -> tuple[Tensor, int, int]:
-    """The model's logits at the start, and how many As and Bs are all zero."""
+def run_start(add: Any, model: Transformer, x: Tensor) -> tuple[Tensor, int, int, int]:
+    """The model's logits at the start, how many As and Bs are all zero, and how many Bs get a
+    gradient: those of layers that the model really goes through."""
     add(model, 2, 6.0)
     layers = [module for module in model.modules() if isinstance(module, LoRALinear)]
     zeros = [sum(not p.any() for p in (x.A for x in layers)), sum(not x.B.any() for x in layers)]
-    with torch.no_grad():
-        return model(x), zeros[0], zeros[1]
+    logits = model(x)
+    if logits.requires_grad:
+        logits.square().sum().backward()
+    learning = sum(module.B.grad is not None for module in layers)
+    return logits.detach(), zeros[0], zeros[1], learning
 
 
-def right_start(model: Transformer, x: Tensor) -> tuple[Tensor, int, int]:
+def right_start(model: Transformer, x: Tensor) -> tuple[Tensor, int, int, int]:
     with torch.no_grad():
-        return model(x), 0, 14
+        return model(x), 0, 14, 14
 
 
 def run_settings(add: Any, model: nn.Module) -> list[tuple[Any, ...]]:
@@ -370,8 +400,9 @@ ADD_LORA = Exercise(
             ("key",),
         ),
         model_case(
-            "at the start: logits as before, no A is zero, every B is",
-            "add_lora(model, 2, 6.0)    # model(tokens), number of As that are zero, of Bs",
+            "at the start: logits as before, no A is zero, every B is, and can learn",
+            "add_lora(model, 2, 6.0)    # model(tokens), number of As that are zero, of Bs, of Bs "
+            "that get a gradient",
             run_start,
             right_start,
             small_model,
@@ -514,16 +545,27 @@ def run_twice_merged(merge: Any, model: nn.Module) -> tuple[str, list[bool]]:
     return said, [name in after and p.equal(after[name]) for name, p in before.items()]
 
 
-def run_plain_again(merge: Any, model: nn.Module) -> tuple[list[str], list[str]]:
-    """The kinds of modules, and the parameters that cannot be trained."""
+class PairAndNorm(Pair):
+    """And a layer that LoRA never touches, but freezes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(2)
+
+
+def run_plain_again(merge: Any, model: nn.Module) -> tuple[list[str], list[str], list[str]]:
+    """The kinds of modules, the parameters that are frozen, and those that are no leaves: results
+    of a recorded sum, which no optimizer takes."""
     merge(model)
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
-    return [type(module).__name__ for module in model.modules()], frozen
+    results = [name for name, p in model.named_parameters() if not p.is_leaf]
+    return [type(module).__name__ for module in model.modules()], frozen, results
 
 
 def quantised_pair() -> Any:
+    """The second of its layers: whoever merges the first and looks then has changed the model."""
     model = pair()
-    model.up.base = QuantisedLinear(model.up.base)
+    model.down.base = QuantisedLinear(model.down.base)
     return model
 
 
@@ -567,11 +609,12 @@ MERGE_LORA = Exercise(
             cancelling,
         ),
         model_case(
-            "plain again: kinds of modules, and what is frozen",
-            "merge_lora(model)    # kinds of all modules; names of frozen parameters",
+            "plain again: kinds of modules, and what cannot be trained",
+            "merge_lora(model)    # kinds of all modules; names of frozen parameters; of parameters "
+            "with a grad_fn, which no optimizer takes",
             run_plain_again,
-            lambda _: (["Pair", "Linear", "Linear"], []),
-            pair,
+            lambda _: (["PairAndNorm", "Linear", "Linear", "LayerNorm"], [], []),
+            lambda: adapted(lambda: fill(PairAndNorm()), rank=2, alpha=5.0),
         ),
         model_case(
             "merged a second time",

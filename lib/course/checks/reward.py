@@ -152,6 +152,7 @@ LAST_TOKEN_REWARD = Exercise(
             lambda: (randn(2, 3, seed=6), texts(3, 0)),
             run=came_back,
             raises=ValueError,
+            aside=True,
         ),
     ],
     speed=lambda: (randn(64, 256), texts(*range(40, 232, 3), width=256)),

@@ -80,6 +80,25 @@ def untransposed(self, x):
     return self.base(x) + self.alpha / self.rank * (self.dropout(x) @ (self.B @ self.A))
 
 
+@mistake(
+    FORWARD,
+    "B A x is written as on paper, where x is one column. Here x is (... in), a vector in each row: it "
+    "is x @ A.T @ B.T.",
+)
+def for_one_column(self, x):
+    return self.base(x) + self.alpha / self.rank * (self.B @ (self.A @ self.dropout(x)))
+
+
+@mistake(
+    FORWARD,
+    "The result is right, but B and A are multiplied out, a matrix as large as the weight at every "
+    "call. Take x through A first, and what comes out through B.",
+)
+def whole_update(self, x):
+    update = self.alpha / self.rank * (self.B @ self.A)
+    return self.base(x) + F.linear(self.dropout(x), update)
+
+
 @mistake(FORWARD, "The base is missing: the update comes on top of base(x), not in its place.")
 def base_missing(self, x):
     return self.alpha / self.rank * _narrow(self, self.dropout(x))
@@ -134,6 +153,15 @@ def no_dropout(self, x):
 
 @mistake(
     FORWARD,
+    "Dropout acts on what comes out of A: it belongs before A, on x.",
+)
+def dropout_between(self, x):
+    update = self.dropout(x @ self.A.T) @ self.B.T
+    return self.base(x) + self.alpha / self.rank * update
+
+
+@mistake(
+    FORWARD,
     "Dropout acts on what comes out of B: it belongs before A, on x.",
 )
 def dropout_after(self, x):
@@ -160,6 +188,16 @@ def nothing_learnt(self, x):
     with torch.no_grad():
         update = self.alpha / self.rank * _narrow(self, self.dropout(x))
     return self.base(x) + update
+
+
+@mistake(
+    FORWARD,
+    "A and B are taken as plain numbers, so that nothing is ever learnt: use them as they are, without "
+    ".data or .detach().",
+)
+def plain_matrices(self, x):
+    update = self.dropout(x) @ self.A.data.T @ self.B.data.T
+    return self.base(x) + self.alpha / self.rank * update
 
 
 @mistake(
@@ -195,8 +233,11 @@ def _by_name(layers, where):
 
 def _add(model, rank, alpha, where, dropout, *, find=_by_name, refuse_second=True,
          refuse_missing="any", freeze="all", layers=linear_layers, after=None, make=None,
-         freeze_first=False, answer="names"):  # fmt: skip
+         freeze_first=False, freeze_at_once=False, put=replace_module,
+         answer="names"):  # fmt: skip
     """The right steps, with one thing wrong."""
+    if freeze_at_once:
+        model.requires_grad_(False)
     if refuse_second and lora_layers(model):
         raise ValueError("LoRA is there already")
     if freeze_first:
@@ -221,9 +262,11 @@ def _add(model, rank, alpha, where, dropout, *, find=_by_name, refuse_second=Tru
         layer = (make or LoRALinear)(linear[name], rank, alpha, dropout)
         if after:
             after(layer)
-        replace_module(model, name, layer)
+        put(model, name, layer)
     if freeze == "after":
         model.requires_grad_(False)
+    if answer == "none":
+        return None
     return found if answer == "names" else [name.rpartition(".")[2] for name in found]
 
 
@@ -376,6 +419,15 @@ def frozen_before_the_error(model, rank, alpha, where=LAYERS, dropout=0.0):
 
 @mistake(
     ADD,
+    "The first thing done is to freeze the model, so that whatever is refused leaves it frozen, or "
+    "freezes LoRA that is there already: look first, then touch.",
+)
+def frozen_at_once(model, rank, alpha, where=LAYERS, dropout=0.0):
+    return _add(model, rank, alpha, where, dropout, freeze_at_once=True)
+
+
+@mistake(
+    ADD,
     "LoRA is added a second time: refuse a model that has it already, merge_lora comes first.",
 )
 def second_time(model, rank, alpha, where=LAYERS, dropout=0.0):
@@ -409,6 +461,15 @@ def never_put_in(model, rank, alpha, where=LAYERS, dropout=0.0):
 
 @mistake(
     ADD,
+    "The new layers hang at the model itself, by a name with dots in it, and nobody calls them: setattr "
+    "goes down no path. replace_module(model, name, layer) does.",
+)
+def name_with_dots(model, rank, alpha, where=LAYERS, dropout=0.0):
+    return _add(model, rank, alpha, where, dropout, put=setattr)
+
+
+@mistake(
+    ADD,
     "A fresh nn.Linear is wrapped, and the old weights are gone: wrap the layer that is there.",
 )
 def fresh_base(model, rank, alpha, where=LAYERS, dropout=0.0):
@@ -420,6 +481,24 @@ def fresh_base(model, rank, alpha, where=LAYERS, dropout=0.0):
 @mistake(ADD, "Only the last parts of the names are returned: return whole names.")
 def short_names(model, rank, alpha, where=LAYERS, dropout=0.0):
     return _add(model, rank, alpha, where, dropout, answer="short")
+
+
+@mistake(
+    ADD,
+    "Nothing is returned: the model is changed in place, but the whole names of the adapted layers are "
+    "asked for.",
+)
+def no_names(model, rank, alpha, where=LAYERS, dropout=0.0):
+    return _add(model, rank, alpha, where, dropout, answer="none")
+
+
+@mistake(
+    ADD,
+    "The names come in the order of `where`: asked for is the order of the model, block after block.",
+)
+def in_the_order_asked(model, rank, alpha, where=LAYERS, dropout=0.0):
+    return _add(model, rank, alpha, where, dropout, find=lambda layers, where: [
+        name for w in where for name in layers if name.rpartition(".")[2] == w])  # fmt: skip
 
 
 # --- merge_lora -----------------------------------------------------------------------------------
@@ -561,6 +640,32 @@ def merged_in_half(model):
 
 @mistake(
     MERGE,
+    "The product is made in float32, but rounded before it is added: add in float32 as well, and go back "
+    "at the end.",
+)
+def added_in_half(model):
+    def merged(layer):
+        layer.base.weight.data += _update(layer).to(layer.base.weight.dtype)
+        return layer.base
+
+    _merge(model, merged=merged)
+
+
+@mistake(
+    MERGE,
+    "The sum is recorded for gradients, so that the merged weight is a result, not a parameter, and no "
+    "optimizer takes it: work under torch.no_grad().",
+)
+def recorded(model):
+    def merged(layer):
+        layer.base.weight.copy_(layer.base.weight.float() + _update(layer))
+        return layer.base
+
+    _merge(model, merged=merged)
+
+
+@mistake(
+    MERGE,
     "Merged weights stay in float32 beside others in half precision: bring them back, as "
     "weight.copy_ does.",
 )
@@ -592,6 +697,34 @@ def merges_nothing(model):
 )
 def still_frozen(model):
     _merge(model, thaw=False)
+
+
+@mistake(
+    MERGE,
+    "Only the merged layers can be trained again: what add_lora froze besides, embedding and norms, stays "
+    "frozen. model.requires_grad_(True) wakes all.",
+)
+def others_still_frozen(model):
+    def merged(layer):
+        return _sum(layer, _update).requires_grad_(True)
+
+    _merge(model, merged=merged, thaw=False)
+
+
+@mistake(
+    MERGE,
+    "A quantised base is refused when its turn comes, and the layers before it are merged by then: look "
+    "through all of them first.",
+)
+def refused_on_the_way(model):
+    layers = lora_layers(model)
+    if not layers:
+        raise ValueError("nothing to merge")
+    for name, layer in layers.items():
+        if isinstance(layer.base, QuantisedLinear):
+            raise ValueError("quantised")
+        replace_module(model, name, _sum(layer, _update))
+    model.requires_grad_(True)
 
 
 @mistake(

@@ -169,6 +169,25 @@ def masked_at_the_end(rewards, values, mask, gamma, lam):
 
 @mistake(
     GAE,
+    "V′ is 0 behind the end, A′ is not: what the padding got runs on into the last token. Where the "
+    "mask is False set both to 0.",
+)
+def padding_in_advantage(rewards, values, mask, gamma, lam):
+    return _with_returns(_gae(rewards, values, mask, gamma, lam, carry="any"), values, mask)
+
+
+@mistake(
+    GAE,
+    "The first column is never reached: range(n - 1, 0, -1) ends before 0. Take reversed(range(n)).",
+)
+def first_column_missed(rewards, values, mask, gamma, lam):
+    found = _gae(rewards, values, mask, gamma, lam)
+    found[:, 0] = 0.0
+    return _with_returns(found, values, mask)
+
+
+@mistake(
+    GAE,
     "Rewards and values of the padding were set to 0, as they must be, but the prompt's too late: "
     "outside of the answers both results should be 0.",
 )
@@ -336,6 +355,27 @@ def clipped_alone(log_probs, old_log_probs, advantages, mask, clip):
 
 @mistake(
     POLICY,
+    "The smaller of the two ratios is taken, and A comes in afterwards. Where A is below 0, the larger "
+    "ratio makes the smaller gain: multiply both by A first.",
+)
+def smaller_ratio(log_probs, old_log_probs, advantages, mask, clip):
+    ratio = _ratio(log_probs, old_log_probs, mask)
+    return _sum(torch.minimum(ratio, ratio.clamp(1 - clip, 1 + clip)) * advantages, mask)
+
+
+@mistake(
+    POLICY,
+    "The logarithms are divided by each other: ρ is the ratio of the probabilities themselves, exp of "
+    "the difference of their logarithms.",
+)
+def ratio_of_logarithms(log_probs, old_log_probs, advantages, mask, clip):
+    ratio = (log_probs / old_log_probs).masked_fill(~mask, 1.0)
+    clipped = ratio.clamp(1 - clip, 1 + clip)
+    return _sum(torch.minimum(ratio * advantages, clipped * advantages), mask)
+
+
+@mistake(
+    POLICY,
     "Nothing is clipped: nothing holds the policy near the one that wrote the answers.",
 )
 def not_clipped(log_probs, old_log_probs, advantages, mask, clip):
@@ -472,6 +512,17 @@ def mask_forgotten(log_probs, old_log_probs, advantages, mask, clip):
 
 @mistake(
     POLICY,
+    "Filled up with 0, ρ is 1 in prompt and padding, but A is not 0 there, and is summed up: set the "
+    "gains to 0 as well, where the mask is False.",
+)
+def advantages_unmasked(log_probs, old_log_probs, advantages, mask, clip):
+    ratio = _ratio(log_probs, old_log_probs, mask)
+    clipped = ratio.clamp(1 - clip, 1 + clip)
+    return -torch.minimum(ratio * advantages, clipped * advantages).sum(), int(mask.sum())
+
+
+@mistake(
+    POLICY,
     "The mask comes after exp, as a factor: where ρ is infinite in the padding, infinity times 0 is "
     "nan. Fill the differences with 0 before exp.",
 )
@@ -536,7 +587,9 @@ def clipped_value_alone(values, old_values, returns, mask, clip):
 
 
 @mistake(
-    VALUE, "Nothing is clipped: the larger of this error and the clipped value's is asked for."
+    VALUE,
+    "Nothing is clipped, or not around old_values: the larger of this error and of that of the clipped "
+    "value is asked for.",
 )
 def value_not_clipped(values, old_values, returns, mask, clip):
     return _total((values - returns) ** 2, mask)
@@ -549,6 +602,27 @@ def value_not_clipped(values, old_values, returns, mask, clip):
 def halved(values, old_values, returns, mask, clip):
     near = _near(values, old_values, clip)
     return _total(torch.maximum((values - returns) ** 2, (near - returns) ** 2) / 2, mask)
+
+
+@mistake(
+    VALUE,
+    "The sign is wrong: squared errors are to become smaller as they are. A gain needs a minus to be a "
+    "loss, these do not.",
+)
+def errors_negative(values, old_values, returns, mask, clip):
+    near = _near(values, old_values, clip)
+    total, n = _total(torch.maximum((values - returns) ** 2, (near - returns) ** 2), mask)
+    return -total, n
+
+
+@mistake(
+    VALUE,
+    "The clipped move starts at the new value and leads back: V_clipped is the old value plus the move, "
+    "values − old_values held between −clip and clip.",
+)
+def clipped_from_the_new(values, old_values, returns, mask, clip):
+    near = values + (old_values - values).clamp(-clip, clip)
+    return _total(torch.maximum((values - returns) ** 2, (near - returns) ** 2), mask)
 
 
 @mistake(

@@ -22,6 +22,15 @@ def mean_of_pairs(chosen, rejected):
 
 @mistake(
     LOSS,
+    "These are the losses of the pairs, one each: add them up, and give the number of pairs beside "
+    "the sum.",
+)
+def one_of_each_pair(chosen, rejected):
+    return -F.logsigmoid(chosen - rejected), len(chosen)
+
+
+@mistake(
+    LOSS,
     "σ first, its log afterwards: where the loser leads by much, σ is rounded to 0 and its log is "
     "infinite. F.logsigmoid does both in one step.",
 )
@@ -215,6 +224,18 @@ def highest(scores, tokens):
 def zero_is_padding(scores, tokens):
     _lengths(tokens)
     return _at(scores, ((tokens > 0).sum(dim=1) - 1).clamp(min=0))
+
+
+@mistake(
+    LAST,
+    "A text whose only token is 0 is refused as if it had none: token 0 is a token like any other, "
+    "padding is −1. Count with tokens >= 0.",
+)
+def zero_is_refused(scores, tokens):
+    lengths = (tokens > 0).sum(dim=1)
+    if (lengths == 0).any():
+        raise ValueError("a text has no tokens")
+    return _at(scores, lengths - 1)
 
 
 @mistake(
