@@ -125,7 +125,7 @@ LAST_TOKEN_REWARD = Exercise(
     oracle=read_off,
     cases=[
         Case(
-            "3 texts, of 5 tokens, 3 and 1",
+            "3 texts, of 5 tokens, 3 and 1; each ends with token 0",
             lambda: (randn(3, 5, scale=3.0), texts(5, 3, 1)),
             gradient=True,
         ),

@@ -228,18 +228,6 @@ def zero_is_padding(scores, tokens):
 
 @mistake(
     LAST,
-    "A text whose only token is 0 is refused as if it had none: token 0 is a token like any other, "
-    "padding is −1. Count with tokens >= 0.",
-)
-def zero_is_refused(scores, tokens):
-    lengths = (tokens > 0).sum(dim=1)
-    if (lengths == 0).any():
-        raise ValueError("a text has no tokens")
-    return _at(scores, lengths - 1)
-
-
-@mistake(
-    LAST,
     "Padding counts as a token: −1 is not 0 either. Count the places where tokens >= 0.",
 )
 def not_zero(scores, tokens):
