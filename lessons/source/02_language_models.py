@@ -408,8 +408,8 @@ assert slow_total > 10 * spent
 # variant of it was long the best that counting could do.
 #
 # By hand, in the text 0 1 0 2 0 1 of three tokens, with order 2. After 0 came 1 twice
-# and 2 once: 3 in all, two different tokens. D is 1/2 here (it follows from how many
-# pairs came once and how many twice), so 2 · 1/2 = 1 is freed. The shorter model says
+# and 2 once: 3 in all, two different tokens. D is 1/2 here (three pairs came once
+# and one twice; with one added to each, that is 4/(4 + 2 · 2)), so 2 · 1/2 = 1 is freed. The shorter model says
 # 1/2, 1/4, 1/4: 0 stood after two different tokens, 1 and 2 after one each. So 1 after
 # 0 has (2 − 1/2 + 1 · 1/4) / 3 = 0.583:
 

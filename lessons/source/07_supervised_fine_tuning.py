@@ -773,8 +773,8 @@ if N_STEPS == 200:  # three seeds: .28 to .34 with the mask, .13 to .18 without
 # steps without it, made outside of this notebook, 74 % were followed.) It is no law.
 # [Shi et al. 2024](https://arxiv.org/abs/2405.14394) and [Huerta-Enochian and Ko
 # 2024](https://arxiv.org/abs/2401.13586) found that for data like ours, long questions
-# and short answers, *some* loss on the questions can help. They trained large models on
-# few examples, and learning the questions as well kept those from learning the answers
+# and short answers, *some* loss on the questions can help. They trained large models, Shi
+# et al. on few examples, and learning the questions as well kept those from learning the answers
 # by heart. Ours reads every conversation once at most. **Measure it on your data.**
 #
 # ## What it has forgotten
@@ -851,7 +851,7 @@ print(textwrap.fill(tale, 84))
 # not whole: its own stories are worse than `mini`'s. The `assistant` tells most of its own
 # without a slip, and one reason will be the two thousand stories that stand among its
 # conversations. Lesson *lora* has another remedy:
-# leave the old numbers alone.
+# leave the old numbers alone, and take the new ones off when they are not wanted.
 #
 # ## What can go wrong
 #
@@ -859,9 +859,10 @@ print(textwrap.fill(tale, 84))
 # end token. Whatever puts the batch together (a *collator*) then takes padding out of the loss,
 # and with it *every* end: the model learns everything but to stop. TRL, a widely used library
 # for fine-tuning, had an [issue](https://github.com/huggingface/trl/issues/976) about it in
-# 2023, [another](https://github.com/huggingface/trl/issues/1623) about models that do not stop
-# in 2024, and a [fix](https://github.com/huggingface/trl/pull/3091) in 2025. Here it is, an
-# eighth of a run:
+# 2023. The same trouble has another cause as well, ends that were
+# [never added](https://github.com/huggingface/trl/issues/1623): reported there in 2024, and
+# [added](https://github.com/huggingface/trl/pull/3091) in 2025. Either way no end is ever learnt.
+# Here is an eighth of such a run:
 
 # %%
 no_end = rows["targets"].masked_fill(rows["targets"] == IM_END, IGNORED)
@@ -878,8 +879,8 @@ assert result["stops"] < 0.05
 
 # %% [markdown]
 # The loss has fallen like that of the long run: what is masked is not measured either. But it does not
-# answer, it goes on, and on, and an answer that goes on has not done what was asked. (Our padding is −1 and no token at all, so nothing can be mistaken
-# for it.)
+# answer, it goes on, and on, and an answer that goes on has not done what was asked. (In our rows no token says where
+# nothing stands: `conversation` does, so nothing can be mistaken for padding.)
 #
 # **Nearly the right format.** Somebody asks the model in a form that is not quite the
 # one it was trained in: a blank for a line end, an end token on a line of its own. Or a
@@ -1045,8 +1046,8 @@ progress("supervised_fine_tuning")
 
 # %% [markdown]
 # The floors `lib.chat` and `lib.sft` stand: from a text continuer to an assistant. Lesson
-# *lora* teaches it something new with one percent of its numbers, and shows how less is
-# forgotten; *rlhf* and *dpo* ask which of two good answers is better; *reasoning* fills the
+# *lora* teaches it something new with less than two percent of its numbers, and looks at what is
+# forgotten then; *rlhf* and *dpo* ask which of two good answers is better; *reasoning* fills the
 # `<think>` that your format already has.
 #
 # **A question to take along.** [Zhou et al. 2023](https://arxiv.org/abs/2305.11206) turned a

@@ -258,7 +258,7 @@ print(f"{len(changes)} matrices; called Pip in {follow_rate(tuned, pip_held_out)
       f"of {len(pip_held_out)} answers")  # fmt: skip
 
 # %% [markdown]
-# **A prediction.** Most of these matrices have 256 directions, a few 128. We cut the change
+# **A prediction.** Most of these matrices have 256 directions, those of keys and values 128. We cut the change
 # of every matrix to its *r* loudest pairs, put it back onto the base, and ask the same 55
 # questions. How many pairs of each matrix are needed until at least three answers of
 # four say *Pip*? `"a handful"` (at most 8), `"about 50"` or `"nearly all"`?
@@ -489,7 +489,9 @@ assert starts["both random"][0] > starts["A random, B zero"][0] + 1
 # %% [markdown]
 # Both at random: the loss begins far above the others, as every layer is disturbed at once. Both at zero: no
 # gradient anywhere, and a training that runs to its end without an error and without having
-# moved. (Which of the two is zero hardly matters. One must be, and not both.)
+# moved. (One must be, and not both. Which one matters less, but not
+# nothing: with B at zero a larger rate can be used, say
+# [Hayou et al. 2024](https://arxiv.org/abs/2406.08447).)
 #
 # ### What α/r is for
 #
@@ -538,8 +540,8 @@ assert max(ends) < 2 * min(ends)
 # With α alone, rank 8 stumbles, and rank 32 is thrown far off in its first steps and does not come
 # back. With α/r the three can hardly be told apart: the same rate, the same course, for 2
 # directions as for 32. So whoever changes the rank need not look for a new rate. We keep α at
-# 16 from here on, for every rank; then ranks can be compared. (Over long trainings, [Kalajdzievski
-# 2023](https://arxiv.org/abs/2312.03732) finds, dividing by r holds large ranks back, and
+# 16 from here on, for every rank; then ranks can be compared. ([Kalajdzievski
+# 2023](https://arxiv.org/abs/2312.03732) finds that dividing by r holds large ranks back, and
 # argues for α/√r; PEFT calls it `use_rslora`.)
 
 # %% [markdown]
@@ -826,7 +828,8 @@ if N_STEPS == 60:  # three seeds: .69 to .75; .43 to .64; .28 to .45 in two
 # directions of all layers, a little in each. LoRA has eight directions in a few layers, so each of them has to
 # be loud, and what is loud disturbs others who pass there. [Shuttleworth et al.
 # 2024](https://arxiv.org/abs/2410.21228) looked into the weights of large models, and found such loud new
-# directions with LoRA, and forgetting with them. And ours? How loud is the loudest pair of the change,
+# directions with LoRA, and forgetting with them. (On the whole their LoRA still forgets less than all
+# weights do, unlike ours.) And ours? How loud is the loudest pair of the change,
 # next to the loudest pair of the weight?
 
 
