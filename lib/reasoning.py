@@ -89,17 +89,14 @@ def group_advantages(
         (n g), flat, in the same order.
 
     Raises:
-        ValueError: the rewards do not make up whole groups, g is below 2, or `normalise` is
-            something else.
+        ValueError: there are no whole groups, g is below 2, or `normalise` is something else.
 
     >>> group_advantages(torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0, 1.0]), 3, normalise=None)
     tensor([ 0.6667, -0.3333, -0.3333,  0.0000,  0.0000,  0.0000])
     """
     if group_size < 2 or len(rewards) % group_size:
-        raise ValueError(
-            f"expected whole groups of 2 answers at least, got {len(rewards)} rewards in groups of "
-            f"{group_size}"
-        )
+        got = f"{len(rewards)} rewards in groups of {group_size}"
+        raise ValueError(f"expected whole groups of 2 answers at least, got {got}")
     if normalise not in ("std", None):
         raise ValueError(f'normalise is "std" or None, got {normalise!r}')
     groups = rearrange(rewards, "(n g) -> n g", g=group_size)
@@ -110,23 +107,15 @@ def group_advantages(
 
 
 def grpo_loss(
-    log_probs: Tensor,
-    old_log_probs: Tensor,
-    advantages: Tensor,
-    mask: Tensor,
-    *,
+    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, mask: Tensor, *,
     ref_log_probs: Tensor | None = None,
-    clip: float = 0.2,
-    clip_high: float | None = None,
-    kl_weight: float = 0.0,
-    average: Literal["answer", "token", "constant"] = "answer",
-    max_length: int | None = None,
-) -> tuple[Tensor, int]:
+    clip: float = 0.2, clip_high: float | None = None, kl_weight: float = 0.0,
+    average: Literal["answer", "token", "constant"] = "answer", max_length: int | None = None,
+) -> tuple[Tensor, int]:  # fmt: skip
     """The loss of group relative policy optimisation, and of those that came from it.
 
     A token costs −min(ρA, clip(ρ)A), where ρ = exp(log_probs − old_log_probs) and clip(ρ) lies in
     1 − clip … 1 + clip_high; and kl_weight · (eˣ − 1 − x), where x = ref_log_probs − log_probs.
-    What differs is how tokens are averaged:
 
     | average | sum of | divided by | paper |
     |---|---|---|---|
@@ -140,8 +129,7 @@ def grpo_loss(
         advantages: of the answers, (b).
         mask: True on the tokens of the answer, its end token too, (b t). Others do not count.
         ref_log_probs: under the reference, (b t).
-        clip: how far ρ may fall; how far it may rise as well, unless `clip_high` says otherwise.
-        clip_high: how far ρ may rise; DAPO takes 0.28.
+        clip, clip_high: how far ρ may fall, and rise (as far, if left out; DAPO takes 0.28).
         kl_weight: how much straying from the reference costs.
         average: see above.
         max_length: for "constant": the most tokens an answer may have.
@@ -150,8 +138,7 @@ def grpo_loss(
         The sum, and the number to divide it by: what `lib.training.train_step` takes.
 
     Raises:
-        ValueError: `average` is none of these, or lacks `max_length`; or there is a `kl_weight` and
-            no reference.
+        ValueError: `average` is none of these, or what it or a `kl_weight` needs is missing.
     """
     check_grpo(average, max_length, kl_weight, ref_log_probs)
     gain = rearrange(advantages, "b -> b 1")
@@ -285,29 +272,20 @@ class SinglestreamTracker(PromptMemory):
     Attributes:
         alpha: (n)
         beta: (n)
-        half: after a divergence of so many nats, half is forgotten.
-        least: the share that is always kept.
-        most: the share that is kept at most.
-        eps: is added to the standard deviation.
+        half, least, most, eps: as given.
     """
 
     def __init__(
-        self,
-        values: Tensor,
-        half: float = 0.06,
-        least: float = 0.875,
-        most: float = 0.96,
+        self, values: Tensor, half: float = 0.06, least: float = 0.875, most: float = 0.96,
         eps: float = 1e-4,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """
         Args:
             values: what to expect of each prompt at first, from 0 to 1, (n): the share that was
-                right of a few answers to it, or one half. It counts as much as 1 / (1 − least)
-                answers.
-            half: see above.
-            least: likewise.
-            most: likewise.
-            eps: likewise.
+                right of a few answers to it, or one half. It counts as 1 / (1 − least) answers.
+            half: after a divergence of so many nats, half is forgotten.
+            least, most: the share that is kept at least, and at most.
+            eps: is added to the standard deviation.
 
         Raises:
             ValueError: a value is not from 0 to 1, or not 0 ≤ least ≤ most < 1.
@@ -379,8 +357,8 @@ def limit_thinking(budget: int, ids: Thinking) -> Processor:
             ("<|im_start|>"), with which each turn starts.
 
     Returns:
-        (texts so far (b t), −1 before the shorter ones; logits (b v)) -> logits (b v). It keeps no
-        memory between calls.
+        (texts so far (b t), −1 before the shorter ones; logits (b v)) -> logits (b v), which
+        remembers nothing from call to call.
 
     Raises:
         ValueError: the budget is below 0.

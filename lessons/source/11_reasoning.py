@@ -205,10 +205,11 @@ for think in (True, False):
     assert obeyed >= 0.99
 
 # %% [markdown]
-# It obeys, every time, and thinking is worth more than thirty points. But less than half are right, where `mini`
-# in its old form had four of five. What goes wrong in the others? Every thought can be read, and each of its steps can be
-# checked. So we sort the failures: a step that is **miscalculated**, a thought that **stops
-# too early**, or one that does something else than the question says.
+# It obeys, every time, and thinking is worth more than thirty points. But less than half are
+# right, where `mini` in its old form had four of five. What goes wrong in the others? Every
+# thought can be read, and each of its steps can be checked. So we sort the failures: a step that
+# is **miscalculated**, a thought that **stops too early**, or one that does something else than
+# the question says.
 
 
 # %%
@@ -451,7 +452,7 @@ for step, greedy, sampled in zip(*measured):
         f"step {step:3}: right {greedy:.0%} with the likeliest tokens, {sampled:.0%} by lot"
     )
 gain = history.column("greedy")[-1] - history.column("greedy")[0]
-# Four runs outside of this notebook: 22, 25 and 28 points after 40 to 48 steps, 18 after 32.
+# Three runs outside of this notebook, see below: 24, 24 and 28 points after 40 steps.
 if N_STEPS == 44:
     assert gain > 0.1
 
@@ -509,8 +510,7 @@ show(
 
 # %% [markdown]
 # More than twenty points in a minute or so, and nobody has shown it a single thought about a
-# longer problem. (How many exactly differs from run to run. The run behind `data/reasoning`,
-# forty steps, went from 41 to 69 % of eighty held-out problems.) Where do they come from? Look
+# longer problem. Where do they come from? Look
 # at the counts. Thoughts that stopped too early, and other slips of the plan, are all but gone:
 # these were *habits*, and a better habit can be found among eight replies and made likelier. So
 # thoughts are longer now, by a few tokens. **Miscalculations have hardly become fewer.** The reward
@@ -528,17 +528,59 @@ show(
 # from the start, rises and falls again. A model that is so sure of itself has few different
 # replies to choose from, and that is one reason why it is soon at its end.
 #
+# ### Was it luck?
+#
+# One run proves little. So the same was done three times outside of this notebook (`python -m
+# lib.course.studies reasoning`), from the fine-tuning on: each **seed** draws other problems and
+# other replies. Forty steps, and 200 held-out problems before the first and after every tenth. (The
+# study calls these runs "GRPO, watched".)
+
+# %%
+runs = study("reasoning")
+
+
+def runs_of(name: str) -> list[dict[str, Any]]:
+    return [run for run in runs if run["name"] == name]
+
+
+def points(values: Sequence[float]) -> str:
+    """The mean over seeds and their standard deviation, in hundredths."""
+    middle, spread = statistics.fmean(values), statistics.stdev(values)
+    return f"{100 * middle:5.1f} ± {100 * spread:3.1f}"
+
+
+three = runs_of("GRPO, watched")
+for run in three:
+    print(f"seed {run['seed']}: likeliest tokens", *(f"{x:3.0%}" for x in run["greedy"]),
+          "  by lot", *(f"{x:3.0%}" for x in run["sampled"]))  # fmt: skip
+gains = [run["greedy"][-1] - run["greedy"][0] for run in three]
+by_lot = [run["sampled"][-1] - run["sampled"][0] for run in three]
+print("gain in points, likeliest tokens:", points(gains))
+print("                by lot:          ", points(by_lot))
+for when, i in (("before", 0), ("after", -1)):
+    worth = [run["greedy"][i] - run["at_once"][i] for run in three]
+    print(f"{when}: a thought is worth", points(worth), "points")
+manners = ("think_obeyed", "no_think_obeyed")
+obeyed = [share for run in three for key in manners for share in run[key]]
+print(f"obeyed: {min(obeyed):.1%} or more at every look")
+assert statistics.fmean(gains) >= 0.2 and min(obeyed) >= 0.99
+
+# %% [markdown]
+# It was not. The gain is there with every seed, some 25 points, and at the end a thought is
+# worth more than sixty. Told not to think, the model is hardly better than it was. By lot, in the
+# way that it was trained, it gains less: eighteen points, and not the twenty that we had expected.
+# Every token that is drawn is a chance to slip, and a reply has thirty of them.
+#
 # ### What it still gets wrong
 
 # %%
-both_wrong = [
+miscalculated = [
     (p, rs[0]) for p, rs in zip(held_out, after) if slip(rs[0], p) == "miscalculated"
 ]
-for problem, reply in both_wrong[:4]:
+for problem, reply in miscalculated[:4]:
     print(problem.question)
     print("  ✗", " ".join(reply.split("</think>")[0].split()[1:]))
     print("   ", " ".join(f"{step}." for step in problem.steps))
-unheard = len(both_wrong)
 
 # %% [markdown]
 # The plan is mostly right: the operations are those of the story, in its order, though now and
@@ -553,46 +595,70 @@ unheard = len(both_wrong)
 # gradient is taken, always. It is for those who want more from what they have written: several
 # updates from the same answers. So let us be greedy, with the rate doubled, no warm-up, and
 # four updates from each batch; once with the clip, once without, and without KL in both. **We
-# expect** that the run without a clip breaks and the other does not. These runs, one of each,
-# were made outside of the notebook (`python -m lib.course.studies reasoning`).
+# expect** that the runs without a clip break and the others do not. Three of each were made
+# outside of the notebook, in the same study; those of one seed start from the same model.
 
 # %%
-runs = study("reasoning")
+COLORS = {"o-": "#1b3a6b", "s--": "#e07b00"}
 
 
-def runs_of(name: str) -> list[dict[str, Any]]:
-    return [run for run in runs if run["name"] == name]
+def draw_seeds(
+    axes: plt.Axes, name: str, key: str, style: str, answers: int = 1
+) -> None:
+    """A thin line for every seed, and a thick one for their mean. The axis counts steps, or
+    what they have written at so many answers a step."""
+    group, line, color = runs_of(name), style[1:], COLORS[style]
+    looks = key in ("greedy", "sampled")  # now and then; all else after every step
+    steps = group[0]["steps"] if looks else range(1, len(group[0][key]) + 1)
+    calm = smooth if len(steps) > 20 else list
+    values = [calm(run[key]) for run in group]
+    at = [answers * step for step in steps]
+    for single in values:
+        axes.plot(at, single, line, color=color, linewidth=0.8, alpha=0.6)
+    middle = [statistics.fmean(column) for column in zip(*values)]
+    axes.plot(at, middle, style if looks else line, color=color, linewidth=2.4,
+              label=name.removesuffix(", watched"))  # fmt: skip
 
 
+# %%
 figure, axes_of = plt.subplots(1, 3, figsize=(8.2, 2.8))
-for name, style in (("fast, clipped", "o-"), ("fast, not clipped", "s--")):
-    (run,) = runs_of(name)
-    axes_of[0].plot(run["steps"], run["greedy"], style, label=name)
-    for axes, key in zip(axes_of[1:], ("kl", "reward")):
-        axes.plot(range(1, len(run[key]) + 1), run[key], style)
-    print(f"{name:18} held out {run['greedy']}, by lot {run['sampled']}, KL at the end {run['kl'][-1]:.1f}")  # fmt: skip
 titles = ("held out, share right", "KL from the start (nats)", "reward")
-for axes, title in zip(axes_of, titles):
+for axes, key, title in zip(axes_of, ("greedy", "kl", "reward"), titles):
+    draw_seeds(axes, "fast, clipped", key, "o-")
+    draw_seeds(axes, "fast, not clipped", key, "s--")
     axes.set(xlabel="step", ylim=(0, None))
     axes.set_title(title, fontsize=10)
+axes_of[1].set_yscale("symlog")  # from 0, and from 1 on in powers of ten
+axes_of[1].set_yticks([0, 1, 10], ["0", "1", "10"])
 axes_of[0].legend(fontsize=8, loc="lower left")
 show(
     figure,
-    alt="Two fast runs of eight steps. The held-out share of right answers rises up to the fourth step "
-    "and falls below its start by the eighth, further without the clip than with it. The KL from the "
-    "start jumps about below three, and leaps to eight at the end without the clip. The reward jumps "
-    "up and down in both.",
+    alt="Three fast runs of eight steps each with the clip and without it, thin, and their means, thick. "
+    "With the clip the held-out share of right answers rises a little and falls below its start; "
+    "without it, it falls from 43 to 23 in a hundred. The KL from the start jumps about between one "
+    "nat and ten, mostly higher without the clip. So does the reward, and sinks without the clip.",
 )
+for name in ("fast, clipped", "fast, not clipped"):
+    for run in runs_of(name):
+        print(f"{name:18} seed {run['seed']}: held out", *(f"{x:3.0%}" for x in run["greedy"]),
+              f"| at the end by lot {run['sampled'][-1]:3.0%}, KL {run['kl'][-1]:4.1f}, /think "
+              f"obeyed {run['think_obeyed'][-1]:4.0%}, /no_think {run['no_think_obeyed'][-1]:4.0%}")  # fmt: skip
 
 # %% [markdown]
-# For four steps all goes well: up by some ten points. By the eighth both runs are worse
-# than where they began. The clip slows the fall: the KL is less than half. It does not stop it,
-# so our expectation was half wrong. The clip bounds each *token's* ratio while it is learnt
-# from; it does not bound how far a whole step goes. **A rate that is too high is not mended by a
-# clip.** With sixty problems and one run of each, the distance between the two is no more than a
-# hint. (Left to run for twenty steps, in a trial outside of this notebook, the run without a clip
-# ended at 2 %: no reply earned anything, so every group was silent, the gradient was zero, and
-# there was no way back. The clipped one still had 25 %.)
+# Without the clip all three runs break: they lose between 18 and 23 points in eight steps, two of
+# them within the first four. With the clip two of three end about where they began, and one loses
+# twelve points. So our expectation was nearly right: the clip holds, mostly. And it is not only sums
+# that break. Without the clip, the model of seed 1 does not begin a single thought with `<think>` any
+# more; that of seed 2, and with the clip that of seed 1 as well, thinks half of the time when it is
+# told *not* to. (Left to run for twenty steps, in a trial outside of this notebook, a run without a
+# clip ended at 2 %: no reply earned anything, so every group was silent, the gradient was zero, and
+# there was no way back.)
+#
+# But look at what the clip does not do. None of its runs has gained anything, where forty steps at
+# a steady pace gained 25 points. The clip bounds each *token's* ratio while it is learnt from; it
+# does not bound how far a whole step goes. **A rate that is too high is not mended by a clip.**
+# And with sixty problems every share here may be off by six points: seed 0 alone, where one run
+# fell by twelve and the other by twenty, would have told us next to nothing.
 #
 # Look at the reward, on the right: eight problems a step are so few that it hardly shows what
 # is going on. **Watch held-out answers, and the KL.**
@@ -606,17 +672,20 @@ show(
 # enough to compare with it.
 #
 # But the model changes, and what was hard yesterday is easy today. So old experience must fade:
-# before a new answer is counted, α and β are multiplied by a ρ below 1. The further the model
-# has moved since this prompt came last, measured in KL on the answer from back then, the smaller
-# is ρ.
+# before a new answer is counted, α and β are multiplied by a factor below 1, the share that is
+# kept. (The paper calls it ρ. It is not the ratio ρ from above.) The further the model has moved
+# since this prompt came last, measured in KL on the answer from back then, the less is kept.
 #
 # ### Exercise: `SinglestreamTracker.update`
 #
 # The order matters: **first** the advantage, **then** the update. Whoever counts the new answer
 # first compares it with itself.
 
-# %% given="lib.reasoning.SinglestreamTracker" only="__init__ values"
+# %% given="lib.reasoning.SinglestreamTracker" only="__init__"
 from lib.reasoning import SinglestreamTracker
+
+# %% [markdown]
+# Besides, `tracker.values` gives α / (α + β) of every prompt.
 
 # %% exercise="lib.reasoning.SinglestreamTracker.update"
 # 1. Refuse rewards that are not from 0 to 1, before anything changes.
@@ -642,15 +711,66 @@ print("values    ", tracker.values)
 # problem is no news. (Three right answers in a batch of three cannot all be better than usual:
 # the mean is taken off, and so the easy one is even pushed down. Among 64 this evens out.)
 #
-# Which of the two learns more from as many answers? **We expected** SPO to be ahead: each of
-# its 64 answers is to another problem, and none is in a silent group. Measured outside of this
-# notebook, with one run of forty steps for each from the same model, they came out alike. By the
-# likeliest tokens GRPO went from 39 to 62 % of 120 held-out problems, SPO from 39 to 63 %; by
-# lot from 21 to 43 %, and from 21 to 48 %. One run of each says little, and such a distance
-# less. So we were not right, and cannot say how wrong. What SPO does save is the *waiting* for
-# the slowest of a group, which counts on many machines and does not count on one. To try it,
-# `lib.reasoning.spo_batch` takes the place of `grpo_batch`, and `tracker.draw` chooses the
-# problems.
+# Which of the two learns more from as many answers? **We expect** SPO to be ahead: each of its
+# 64 answers a step is to another problem, and none is in a silent group. The same three starts as
+# above, forty steps, 2,560 answers each:
+
+# %%
+figure, axes_of = plt.subplots(1, 2, figsize=(8.2, 3.4), sharey=True)
+titles = ("held out, likeliest tokens", "held out, by lot")
+for axes, key, title in zip(axes_of, ("greedy", "sampled"), titles):
+    draw_seeds(axes, "GRPO, watched", key, "o-", answers=64)
+    draw_seeds(axes, "SPO", key, "s--", answers=64)
+    axes.set(xlabel="answers sampled", ylim=(0.2, 0.8))
+    axes.set_title(title, fontsize=10)
+axes_of[0].set_ylabel("share right")
+axes_of[0].legend(fontsize=8, loc="lower right")
+show(
+    figure,
+    alt="Share of held-out problems that are right against the answers sampled, with the likeliest "
+    "tokens and by lot; three thin lines each for GRPO and SPO, and their means. The two means rise "
+    "together, steeply over the first 640 answers, and stay within a few hundredths of each other.",
+)
+silent = statistics.fmean(x for run in runs_of("GRPO, watched") for x in run["uniform"])
+print(f"GRPO: {silent:.0%} of groups are silent")
+for name in ("GRPO, watched", "SPO"):
+    for how, key in (("likeliest", "greedy"), ("by lot", "sampled")):
+        first, last = ([run[key][i] for run in runs_of(name)] for i in (0, -1))
+        gain = [b - a for a, b in zip(first, last)]
+        print(f"{name:14}{how:10}from {points(first)} to {points(last)}: gain {points(gain)}")  # fmt: skip
+
+# %%
+figure, axes_of = plt.subplots(1, 3, figsize=(8.4, 2.7))
+titles = ("tokens in a reply", "KL from the start (nats)", "entropy (nats a token)")
+for axes, key, title in zip(axes_of, ("length", "kl", "entropy"), titles):
+    draw_seeds(axes, "GRPO, watched", key, "o-", answers=64)
+    draw_seeds(axes, "SPO", key, "s--", answers=64)
+    axes.set(xlabel="answers sampled", ylim=(0, None))
+    axes.set_title(title, fontsize=10)
+axes_of[0].legend(fontsize=8, loc="lower left")
+show(
+    figure,
+    alt="Three panels against the answers sampled, for GRPO and SPO. Replies grow from 27 to about 31 "
+    "tokens in both. The KL from the start rises to two nats and more, with jumps in single runs. The "
+    "entropy falls a little in both.",
+)
+
+# %% [markdown]
+# They came out alike, in accuracy as in everything else, and we were wrong. Nearly a third of
+# GRPO's groups were silent, so SPO has learnt from half as many answers again, and has nothing to
+# show for it.
+#
+# Why? We can only guess, but one thing can be counted. There are 2,000 problems, and 2,560 answers
+# were given: most problems came up once or twice, or not at all. So the tracker knew of most no more
+# than the ½ that we had told it, which counts as eight answers; and what was left of SPO was a reward compared with the *mean of
+# the batch*. A group is asked eight times and knows at once how hard its problem is; a tracker has
+# to meet it again and again. With fewer problems and a longer run it could. That is an experiment
+# for you, and not yet a verdict on SPO.
+#
+# What SPO does save is the *waiting* for the slowest of a group, which counts on many
+# machines and does not count on one. To try it, `lib.reasoning.spo_batch` takes the place of
+# `grpo_batch`, and `tracker.draw` chooses the problems; `learn` in `lib.course.reasoning_study`
+# has all of it.
 #
 # ## How long may it think?
 #
@@ -873,8 +993,8 @@ print(f"budget 0: strict {scores_of[0]:.0%}, kinder {kind:.0%}")
 # %% [markdown]
 # With no place to think, it thinks *in the answer*: it writes its steps behind the forced
 # `</think>`, and closes the thought once more. A kinder program pays 71 % for that, as much as
-# for whole thoughts, as if the budget had been kept. In training this is not a slip, but a gift: **the model does what is
-# paid for, not what was meant.** TRL has a [reward of its
+# for whole thoughts, as if the budget had been kept. In training this is not a slip, but a gift:
+# **the model does what is paid for, not what was meant.** TRL has a [reward of its
 # own](https://github.com/huggingface/trl/pull/4563) for models that think, since the usual one
 # could be satisfied by a number in the middle of a thought; it pays nothing for a thought that
 # never ends. Of several `</think>` it takes [the

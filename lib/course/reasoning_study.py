@@ -3,7 +3,7 @@
     python -m lib.course.studies reasoning
 
 Each run is a whole one: `mini` learns from a few worked sums to think when it is told to, then from
-its own answers to think well; one at a steady pace, the others so fast that they break. Lessons
+its own answers to think well; some at a steady pace, others so fast that they break. Lessons
 read them by `study("reasoning")`. The model of the first run comes with the course, as
 data/reasoning. A `group_size` of 1 makes it SPO: one answer to each prompt.
 """
@@ -55,10 +55,15 @@ FAST: Spec = {"lr": 1e-4, "warmup": 1, "n_updates": 4, "n_steps": 8, "evaluate_e
               "n_held_out": 60, "watch_kl": True}  # fmt: skip
 """Twice the rate, no warm-up, four updates from each batch of answers."""
 
+WATCHED: Spec = {"evaluate_every": 10, "n_held_out": 200, "watch_kl": True}
+"""Looked at more often, and on more problems, than the run whose model comes with the course."""
+
 RUNS: list[tuple[Spec, Sequence[int]]] = [
     ({}, (0,)),
-    ({**FAST, "name": "fast, not clipped", "clip": 1e9, "clip_high": 1e9}, (0,)),
-    ({**FAST, "name": "fast, clipped"}, (0,)),
+    ({**FAST, "name": "fast, not clipped", "clip": 1e9, "clip_high": 1e9}, (0, 1, 2)),
+    ({**FAST, "name": "fast, clipped"}, (0, 1, 2)),
+    ({**WATCHED, "name": "GRPO, watched"}, (0, 1, 2)),
+    ({**WATCHED, "name": "SPO", "n_prompts": 64, "group_size": 1}, (0, 1, 2)),
 ]
 """What differs from the usual, and the seeds."""
 
@@ -79,7 +84,7 @@ def specs() -> list[Spec]:
 MAX_NEW = 96
 """Tokens that an answer has at most."""
 
-MEASURED = ("greedy", "sampled", "think_obeyed", "no_think_obeyed")
+MEASURED = ("greedy", "sampled", "at_once", "think_obeyed", "no_think_obeyed")
 """What `measure` gives."""
 
 KEPT = ("reward", "length", "kl", "entropy", "uniform", "clip_share", "step_kl", "gradient_norm")
@@ -127,7 +132,8 @@ def think_when_told(
 
 def measure(model: Transformer, n: int) -> dict[str, float]:
     """Of n held-out problems: the share that is right when it is told to think, with the likeliest
-    tokens and by lot at temperature 1; and how often it thinks or not, as it is told."""
+    tokens and by lot at temperature 1, and when it is told not to; and how often it thinks or not,
+    as it is told."""
     problems = _problems("held_out", 5, n)
 
     def replies(think: bool, temperature: float = 0.0, longest: int = MAX_NEW) -> list[str]:
@@ -139,10 +145,11 @@ def measure(model: Transformer, n: int) -> dict[str, float]:
         return statistics.fmean(map(is_right, texts, problems))
 
     thoughts, by_lot = replies(True), replies(True, 1.0)
-    at_once = replies(False, longest=4)  # how a reply begins tells whether it thinks
+    at_once = replies(False, longest=4)  # three digits and an end, or how a thought begins
     return {
         "greedy": right(thoughts),
         "sampled": right(by_lot),
+        "at_once": right(at_once),
         "think_obeyed": statistics.fmean("<think>" in text for text in thoughts),
         "no_think_obeyed": statistics.fmean("<think>" not in text for text in at_once),
     }
