@@ -19,7 +19,7 @@ CALLS: Counter[str] = Counter()
 """How often each exercise's answer was called in this process."""
 
 
-def called(name: str) -> None:
+def note_call(name: str) -> None:
     """Note a call of the answer to the exercise `name`; every typed answer begins with this."""
     CALLS[name] += 1
 
@@ -35,12 +35,12 @@ def typed(entry: Exercise) -> str:
 
     >>> typed(find("lib.attention.causal_mask"))
     import torch
-    from tests.hand import called
+    from tests.hand import note_call
 
 
     @exercise("lib.attention.causal_mask")
     def causal_mask(n_query, n_key=None, device=None):
-        called('lib.attention.causal_mask')
+        note_call('lib.attention.causal_mask')
         ...
     """
     importlib.import_module(f"tests.variants.{entry.group}")
@@ -51,7 +51,7 @@ def typed(entry: Exercise) -> str:
         text = re.sub(rf"^{part}\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\n{4,}", "\n\n\n", text)
     text = text.replace(
-        "from __future__ import annotations\n", "from tests.hand import called\n", 1
+        "from __future__ import annotations\n", "from tests.hand import note_call\n", 1
     )
     text = re.sub(rf"\b{answer.__name__}\b", entry.short.rsplit(".", 1)[-1], text)
     lines = text.splitlines()
@@ -61,7 +61,7 @@ def typed(entry: Exercise) -> str:
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
         first = function.body[1]
     indent = " " * first.col_offset
-    lines.insert(first.lineno - 1, f"{indent}called({entry.name!r})")
+    lines.insert(first.lineno - 1, f"{indent}note_call({entry.name!r})")
     top = min([function.lineno, *(d.lineno for d in function.decorator_list)])
     lines.insert(top - 1, f'@exercise("{entry.name}")')
     return "\n".join(lines) + "\n"
