@@ -6,11 +6,11 @@ import argparse
 import sys
 
 TOUR = """\
-The whole arc in one run, without a notebook: a small model learns to tell stories, a larger one
-learns to answer and to be liked, the small one learns from the large one and guesses for it, and in
-the end a detector finds out which stories were written with a secret key. It takes some minutes on
-two cores, needs no network, and runs on the functions that `lib` holds now: those that you have
-passed are yours.
+The whole arc in one run, without a notebook: a model that knows nothing learns to tell stories; a
+larger one learns to answer, and then what is liked; a part of it learns from the whole, and guesses
+for it while it writes; and a detector finds out which stories were written with a secret key. It
+takes some minutes on two cores, needs no network, and runs on the functions that `lib` holds now:
+those that you have passed are yours.
 
 A page about it, pictures and all, is written at the end: FOLDER/report.html, and its numbers beside
 it. Ctrl-C stops at any moment and leaves nothing behind."""
@@ -41,14 +41,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.seed < 0:
         command.error(f"a seed is a whole number from 0 on, got {options.seed}")
+    try:
+        return _tour(options)
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+
+
+def _tour(options: argparse.Namespace) -> int:
     from lib.course._tour_report import PlaceError
     from lib.course.tour import run
 
     try:
         page = run(options.out, options.seed, options.short)
-    except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
-        return 130
     except PlaceError as error:
         print(f"python -m lib.course tour: {error}", file=sys.stderr)
         return 2

@@ -156,8 +156,8 @@ def page(told: Sequence[Told], facts: dict[str, Any], rooms: dict[str, bool]) ->
 <header>
 <p class="kicker">Token by Token</p>
 <h1>From noise to a watermark, in {_time(facts["seconds"])}</h1>
-<p>A language model was trained, aligned, distilled, sped up and marked, one stage resting on the
-other. Every number below was measured in this run.</p>
+<p>A model was trained from nothing; a larger one was aligned, distilled, sped up and marked. Every
+number below was measured in this run.</p>
 {warning}</header>
 <main>
 {rows}</main>
@@ -269,9 +269,11 @@ dd b.yours { background: #ffd46b; border-radius: 4px; padding: 0 .3em; color: #1
 }
 @media print {
   @page { size: A4; margin: 9mm; }
-  :root { font-size: 9px; line-height: 1.35; background: #fff; }
+  :root { font-size: 9.6px; line-height: 1.3; background: #fff; }
   body { padding: 0; max-width: none; }
-  section { padding: .5rem .8rem; margin: 0 0 .5rem; }
-  img { max-height: 36mm; width: auto; max-width: 100%; }
+  section { grid-template-columns: max-content minmax(0, 1fr); padding: .4rem .8rem;
+    margin: 0 0 .4rem; gap: .2rem 1.2rem; }
+  img { height: 31mm; width: auto; }
+  dl { grid-template-columns: max-content minmax(0, 1fr) max-content minmax(0, 1fr); }
 }
 """

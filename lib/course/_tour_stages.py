@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from lib._training_data import END
+from lib._training_history import running_mean
 from lib.chat import encode_chat, end_token, reply
 from lib.checkpoint import load, load_tokenizer, start_from
 from lib.corpora import read
@@ -35,7 +36,7 @@ from lib.ngram import bits_per_byte
 from lib.optim import AdamW, make_optimizer, parameter_groups
 from lib.reward import encode_pair
 from lib.sft import draw_rows, encode_conversations, pack_rows, sft_loss
-from lib.speculative import Drafter, ModelDrafter, NgramDrafter, Tally, speculate
+from lib.speculative import Drafter, ModelDrafter, NgramDrafter, Tally, first_layers, speculate
 from lib.tokenizer import Tokenizer
 from lib.training import (
     document_starts,
@@ -47,8 +48,15 @@ from lib.training import (
 from lib.transformer import Config, Transformer, count_parameters
 from lib.watermark import Detection, GreenListWatermark, detect, key_of
 
+LAYERS = 2
+"""Of the student."""
 SIZE = (5.2, 2.5)
 """Of a picture, in inches."""
+
+
+def label(axes: Any) -> None:
+    """A legend that can be read over lines."""
+    axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none", borderpad=0.2)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -91,7 +99,7 @@ def from_noise(tour: Tour) -> Found:
         lambda model: make_optimizer(model, "muon", lr=0.02, embedding_lr=0.01), next_token_loss,
         planned=360, within=80, share=(0.25, 1.0), evaluate=measure,
     )  # fmt: skip
-    tour.left |= {"tokenizer": tokenizer, "nano": model}
+    tour.left["tokenizer"] = tokenizer
     steps, bits = history.steps("bits"), history.column("bits")
     stories = history.column("stories")
 
@@ -103,7 +111,7 @@ def from_noise(tour: Tour) -> Found:
     for name, color, marker in zip(stories[0], COLORS, "os^"):
         right.plot(steps, [s[name] for s in stories], marker=marker, color=color, label=name)
     right.set(xlabel="step", ylabel="share", ylim=(-0.04, 1.04), title="its own stories")
-    right.legend(fontsize=8)
+    label(right)
     n_read = sum(history.column("tokens"))
     last = stories[-1]
     return Found(
@@ -201,7 +209,7 @@ def aligned(tour: Tour) -> Found:
     return Found(
         f"{shares[-1]:.0%}",
         f"of new instructions followed, {shares[0]:.0%} before",
-        f"mini had read stories only. After {followed.steps()[-1]} steps on conversations it "
+        f"mini had never seen a conversation. After {followed.steps()[-1]} steps on them it "
         f"follows {shares[-1]:.0%} of {len(asked)} instructions that it has not seen. Then "
         f"{liked.steps()[-1]} steps of DPO on pairs of replies, one of which is liked better. By "
         f"the town's taste its own replies are worth {scores[-1]:.2f} now, {scores[0]:.2f} before, "
@@ -239,12 +247,12 @@ def true_score(tour: Tour, model: Transformer) -> float:
 
 
 def distilled(tour: Tour) -> Found:
-    """The model of the first stage learns from all probabilities of the aligned one."""
+    """The lower layers of the aligned model learn from all probabilities of the whole."""
     teacher, asked = tour.left["aligned"], tour.left["asked"]
-    student = copy.deepcopy(tour.left["nano"])
+    student = copy.deepcopy(first_layers(teacher, LAYERS))
     history = tour.train(
         student, draw_rows(tour.left["rows"], 8, tour.seed + 1),
-        lambda model: make_optimizer(model, "muon", lr=0.02, embedding_lr=0.01),
+        lambda model: make_optimizer(model, "muon", lr=0.01, embedding_lr=0.005),
         distillation_objective(teacher),
         planned=400, within=90, share=(0.02, 0.98),
         evaluate=lambda model: {
@@ -259,23 +267,24 @@ def distilled(tour: Tour) -> Found:
     sizes = [count_parameters(model.config) for model in (student, teacher)]
 
     figure, (left, right) = plt.subplots(1, 2, figsize=SIZE)
-    history.plot("loss", axes=left)
-    left.set(ylabel="nats a token", title="distance to teacher", ylim=(0, None))
+    left.plot(history.steps(), losses, color="0.75", linewidth=0.8)
+    left.plot(history.steps(), running_mean(losses, max(1, len(losses) // 40)), color=COLORS[0])
+    left.set(xlabel="step", ylabel="nats a token", title="distance to teacher", ylim=(0, None))
     for values, goal, color, marker, name in (
         (shares, of_teacher, COLORS[0], "o", "followed"), (scores, worth, COLORS[1], "s", "worth"),
     ):  # fmt: skip
         right.plot(steps, values, marker + "-", color=color, label=name)
         right.axhline(goal, color=color, linestyle=":", linewidth=1.4)
     right.set(xlabel="step", ylim=(-0.04, 1.04), title="dotted: its teacher")
-    right.legend(fontsize=8)
+    label(right)
     return Found(
         f"{kept:.0%}",
         f"of the teacher's skill kept, by {sizes[0] / sizes[1]:.0%} of its numbers",
-        f"The model of stage 1, {sizes[0]:,} numbers, had never seen a conversation. The aligned "
-        f"one, {sizes[1]:,} numbers, told it for each token of an answer how likely it held every "
-        f"other. After {steps[-1]} steps the small one follows {shares[-1]:.0%} of the "
-        f"instructions, its teacher {of_teacher:.0%}; its replies are worth {scores[-1]:.2f}, its "
-        f"teacher's {worth:.2f}.",
+        f"The first {LAYERS} of the aligned model's {teacher.config.n_layer} layers, {sizes[0]:,} "
+        f"of its {sizes[1]:,} numbers, follow {shares[0]:.0%} of the instructions by themselves. "
+        "The whole model told them for each token of an answer how likely it held every other. "
+        f"After {steps[-1]} steps they follow {shares[-1]:.0%}, their teacher {of_teacher:.0%}; "
+        f"their replies are worth {scores[-1]:.2f}, their teacher's {worth:.2f}.",
         figure,
         f"Left: the divergence of student and teacher against the step, from {losses[0]:.2f} to "
         f"{mean(losses[-8:]):.2f} nats a token. Right: the share of instructions followed rises "
@@ -365,7 +374,7 @@ def marked(tour: Tour, delta: float = 2.0, alarm: float = 1e-3) -> Found:
 
     def tell(processors: Sequence[Processor], number: int) -> tuple[list[Detection], list[str]]:
         rows = generate(
-            model, prompts, tour.some(200, 60), temperature=1.0, processors=processors, stop=[end],
+            model, prompts, tour.some(256, 60), temperature=1.0, processors=processors, stop=[end],
             generator=tour.chance(number),
         )  # fmt: skip
         found = [detect([*p, *ids], key, n_prompt=len(p)) for p, ids in zip(prompts, rows)]
@@ -395,7 +404,7 @@ def marked(tour: Tour, delta: float = 2.0, alarm: float = 1e-3) -> Found:
     return Found(
         f"{hits} of {n}",
         f"marked texts found, {alarms} of {n} others accused",
-        f"The aligned model tells {n} stories of up to {tour.some(200, 60)} tokens as it would, "
+        f"The aligned model tells {n} stories of up to {tour.some(256, 60)} tokens as it would, "
         "and as many with a secret key that makes a quarter of all tokens likelier. The detector "
         "has the key and the text, not the model. Its p-value for a marked text is "
         f"{in_words(usual)} in the middle; below {alarm:g}, the dotted line, are {hits} of {n} "
@@ -413,22 +422,23 @@ def marked(tour: Tour, delta: float = 2.0, alarm: float = 1e-3) -> Found:
 
 
 def in_words(p: float) -> str:
-    """A p-value as it is read.
+    r"""A p-value as it is read.
 
     >>> in_words(0.25), in_words(2e-7)
-    ('0.25', '2 · 10⁻⁷')
+    ('0.25', '2\xa0·\xa010⁻⁷')
     """
     if p >= 1e-3:
         return f"{p:.2g}"
     digits, power = f"{p:.0e}".split("e")
-    return f"{digits} · 10" + str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digits}\u00a0·\u00a010{raised}"
 
 
 STAGES: tuple[Stage, ...] = (
     Stage("train", "From noise to stories", from_noise, 75,
           ("tokenizer", "ngram", "attention", "transformer", "optim", "training", "generation")),
     Stage("align", "From stories to answers", aligned, 150, ("chat", "sft", "reward", "dpo")),
-    Stage("distil", "From a large model into a small one", distilled, 80, ("distillation",)),
+    Stage("distil", "From many layers into few", distilled, 80, ("distillation",)),
     Stage("decode", "The same words, sooner", decoded, 15, ("speculative",)),
     Stage("watermark", "Was this our model?", marked, 15, ("watermark",)),
 )  # fmt: skip

@@ -3,15 +3,14 @@
     python -m lib.course tour
 
 Five stages (in `_tour_stages`), each one of the course's ideas at work, as short as it can be and
-still show what it does. They rest on each other: the small model of the first one learns from the
-aligned model of the second, guesses for it in the fourth, and the fifth asks whether a text is the
-aligned model's. Whatever the page says was measured in this run, with the functions that `lib`
-holds at that moment, the learner's own among them.
+still show what it does. After the first they rest on each other: what was aligned is distilled, the
+student guesses for its teacher, and the last one asks whether a text is the aligned model's.
+Whatever the page says was measured in this run, with the functions that `lib` holds at that moment,
+the learner's own among them.
 
-    village ─ nano ────────────────────────────────── student
-    mini ─ conversations ─ preferences ─ aligned ─ soft targets ─┘
-                                            ├─ speculate, the student guesses
-                                            └─ watermark ─ detect
+    noise ─ stories ─ nano
+    mini ─ conversations ─ preferences ─ aligned ─┬─ soft targets ─ student ─ speculate
+                                                  └─ watermark ─ detect
 """
 
 from __future__ import annotations
