@@ -289,28 +289,18 @@ def rationale_examples(
     for question, chosen, whys in zip(questions, answers, reasons):
         if chosen != question.right:
             continue
-        examples.append(
-            {
-                "task": "label",
-                "prompt": question.prompt("Answer:"),
-                "answer": f" {LETTERS[question.right]}",
-                "weight": 1.0,
-            }
-        )
+        examples.append({"task": "label", "prompt": question.prompt("Answer:"),
+                         "answer": f" {LETTERS[question.right]}", "weight": 1.0})  # fmt: skip
         if every_option:
             tasks = {f"Reason for {letter}:": why for letter, why in zip(LETTERS, whys)}
         else:
             tasks = {"Reason:": whys[question.right]}
         said = {task: why.strip() for task, why in tasks.items() if why.strip() and weight > 0}
         examples += [
-            {
-                "task": "rationale",
-                "prompt": question.prompt(task),
-                "answer": f" {why}",
-                "weight": weight / len(said),
-            }
+            {"task": "rationale", "prompt": question.prompt(task), "answer": f" {why}",
+             "weight": weight / len(said)}
             for task, why in said.items()
-        ]
+        ]  # fmt: skip
     return examples
 
 

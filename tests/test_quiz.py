@@ -19,7 +19,7 @@ from lib.corpora import CorpusError
 from lib.corpora._quiz_facts import SAYINGS, Claim, Fact, read_claim, read_reason, said
 from lib.corpora._quiz_kinds import TWO_FACTS
 from lib.corpora._town_themes import happen
-from lib.corpora.quiz import KINDS, LETTERS, MAX_STORY, Question, chosen_option, quiz
+from lib.corpora.quiz import KINDS, LETTERS, MAX_STORY, Question, chosen_option, in_short, quiz
 from lib.corpora.town import answer, check_story, combinations, is_held_out_combination
 
 ROOT = Path(__file__).parents[1]
@@ -324,6 +324,24 @@ def test_the_same_bytes_on_every_python(version: str) -> None:
                          env={"PYTHONHASHSEED": "7"})  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == FROZEN
+
+
+def test_in_short() -> None:
+    """The same question and reasons, all of them still good; what they rest on is told."""
+    for long in [quiz(i, kinds=("kind_of_one", "place_of_one")) for i in range(200)]:
+        short = in_short(long)
+        assert (short.question, short.options, short.reasons) == (
+            long.question, long.options, long.reasons,
+        )  # fmt: skip
+        claims, unread = read_reason(short.story)
+        assert not unread and {claim.fact for claim in claims} <= long.facts
+        assert set(short.proof) <= {claim.fact for claim in claims}
+        assert all(short.check_reason(i, why).right for i, why in enumerate(short.reasons))
+        assert in_short(long) == short and len(short.story) < len(long.story) / 2
+    orders = Counter(in_short(quiz(i, kinds=("kind_of_one",))).story[:3] for i in range(200))
+    assert len(orders) > 20, "it does not begin in one way"
+    with pytest.raises(ValueError, match="no facts"):
+        in_short(Question("", "Who?", ("a", "b"), 0))
 
 
 def test_speed() -> None:
