@@ -134,7 +134,7 @@ def test_lesson_on_own_code(
 
     for cell in solved:
         assert said(cell).startswith("✓ "), said(cell)
-        assert "reference" not in said(cell), said(cell)
+        assert "the reference" not in said(cell), said(cell)
     summary, origins, counted = said(end).splitlines()[-3:]
     assert summary.endswith("exercises are yours: all of them."), summary
     for name, module in json.loads(origins).items():
