@@ -289,7 +289,8 @@ show(
 #
 # Now for several guesses in a row, and several texts. What comes behind the last guess, if all
 # stay? There q is *nothing*: all of p is missing, and the same formula draws the extra token.
-# Temperature 0 needs no code of its own either: then p has all its weight on one token.
+# Temperature 0 needs no code of its own either: then p has all its weight on one token. To draw, there
+# is `sample(rest.log(), generator=generator)` from lesson *language models*; weights need not sum to 1.
 
 # %% exercise="lib.speculative.accept_or_resample"
 # 1. p and q of each guess. It stays if chance < p / q; where there is none (-1), never.
@@ -337,8 +338,8 @@ print(f"a fair die:   {p_value(torch.tensor([98, 105, 97, 102, 94, 104]), torch.
 print(f"a loaded one: {p_value(torch.tensor([98, 105, 67, 102, 94, 134]), torch.full((6,), 1 / 6)):.5f}")  # fmt: skip
 
 # %% [markdown]
-# A test that has never found anything proves little. Here are three wrong rules, each of which
-# has been written somewhere. Sixteen tokens, 5,000 draws, p and q that have 40 % in common, two
+# A test that has never found anything proves little. Here are three wrong rules, all of them
+# quickly written. Sixteen tokens, 5,000 draws, p and q that have 40 % in common, two
 # hundred pairs of them for the right rule and forty for each wrong one:
 
 # %%
@@ -1057,8 +1058,8 @@ if N_STEPS == 80:
 #
 # **A hole in the memory.** If all guesses stay, the drafter has never read its own last one: it
 # only said it. Forget that, and its cache has a wrong column from there on. vLLM, a library that
-# serves models, [had it](https://github.com/vllm-project/vllm/pull/9730): with more than one guess at
-# a time the drafter's cache was corrupt, and acceptance fell sharply. The text? Right, as ever. That is
+# serves models, [slipped in this place](https://github.com/vllm-project/vllm/pull/9730): with more than one guess at
+# a time the drafter's cache was corrupt behind such a step, and acceptance fell sharply. The text? Right, as ever. That is
 # what makes such bugs live long: **the target corrects the drafter's errors, and nobody sees them but
 # the clock.** Here the hole is filled with a copy of the column before it. One guess in a hundred is refused
 # by right. How many now?
