@@ -121,7 +121,8 @@ show_replies(reference)
 
 # %% [markdown]
 # And this is what thirty steps of DPO make of it, from 480 pairs, with the finished
-# parts. The chances are the same:
+# parts. `preference_batches` puts pairs into batches, `in_turn` hands them out one after
+# the other. The replies are drawn with the same chances as above:
 
 # %%
 from lib import dpo as finished
@@ -152,8 +153,8 @@ pupil = learn(few, finished.dpo_objective(beta=0.1), n_steps=30, lr=1e-4)
 show_replies(pupil)
 
 # %% [markdown]
-# No reward model, and the pupil has not written one word while it learnt. Every part of
-# that cell will be yours.
+# No reward model, and the pupil has not written one word while it learnt. What is left is
+# the loss, and that you will write yourself.
 #
 # ## How likely is an answer?
 #
@@ -862,8 +863,9 @@ assert now[0].exp() < 0.01 and now[2].exp() > 0.99 and loss < 0.25
 # `data/studies/preferences.json` holds runs that are longer than a notebook has time for
 # (`python -m lib.course.preference_study` makes them again): DPO at 0.5 that reads all
 # pairs twice, and PPO with a reward model that learnt from the *same* pairs, which takes
-# about as long. DPO at 0.02 is there for comparison. All were measured on their way and
-# in one unit: the picture that you know, **reward against KL**.
+# about as long. DPO at 0.02 is there for comparison. Each was run with three **seeds**
+# (the last one with two): other pairs, other rollouts, other chances. All were measured
+# on their way and in one unit: the picture that you know, **reward against KL**.
 #
 # **We expect** DPO to be ahead as long as time is short, for it has no reward model to
 # wait for, and PPO to buy more with a nat, for it looks at what it writes. **What would
@@ -871,11 +873,14 @@ assert now[0].exp() < 0.01 and now[2].exp() > 0.99 and loss < 0.25
 
 
 # %%
-def of_study(method: str, beta: float, name: str) -> list[float]:
+def runs_of(method: str, beta: float) -> list[dict]:
+    """The runs of the study, one for each seed."""
+    runs = study("preferences")
+    return [r for r in runs if (r["method"], r["beta"]) == (method, beta)]
+
+
+def over_seeds(runs: list[dict], name: str) -> list[float]:
     """A number for each time that a run was measured, the mean of its seeds."""
-    runs = [
-        r for r in study("preferences") if (r["method"], r["beta"]) == (method, beta)
-    ]
     return [mean(values) for values in zip(*(run[name] for run in runs))]
 
 
@@ -886,58 +891,62 @@ lines = {
 }
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.8), sharey=True)
 for name, (method, beta, color, marker, line) in lines.items():
-    style = {"color": color, "marker": marker, "linestyle": line, "linewidth": 1.4}
-    score = of_study(method, beta, "true_score")
-    left.plot(of_study(method, beta, "kl"), score, **style)
-    right.plot(of_study(method, beta, "seconds"), score, label=name, **style)
+    runs, style = runs_of(method, beta), {"color": color, "linestyle": line}
+    for axes, column in ((left, "kl"), (right, "seconds")):
+        for run in runs:  # every seed thin, their mean thick
+            axes.plot(run[column], run["true_score"], linewidth=0.7, alpha=0.6, **style)
+        axes.plot(
+            over_seeds(runs, column), over_seeds(runs, "true_score"), marker=marker,
+            linewidth=2.2, label=name, **style,
+        )  # fmt: skip
 left.set(xlabel="KL from the assistant (nats a reply)", ylabel="true score")
 right.set(xlabel="seconds of one processor")
 right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 show(
     figure,
-    alt="Left, true score against KL: DPO at 0.5 and PPO rise along nearly one line up to 3 "
-    "nats; then DPO stays below 0.7 and PPO goes on to about 0.8. DPO at 0.02 turns down "
-    "and ends at 11 nats where it began. Right, against seconds: DPO is near its best after "
-    "60 s, when PPO begins to learn; PPO passes it after about 90 s.",
+    alt="Left, true score against KL, a thin line for each seed and a thick one for their mean: DPO "
+    "at 0.5 and PPO rise along nearly one line up to 3 nats; then DPO stays at 0.69 and PPO goes on "
+    "to 0.78. DPO at 0.02 turns down and ends beyond 11 nats, little above where it began. Right, "
+    "against seconds: DPO is near its best after 60 s, when PPO begins to learn; PPO passes it after "
+    "about 90 s.",
 )
 
 # %%
+import statistics
+
 import numpy as np
 
-print(f"{'':15} runs  true score    KL  worthless  tokens  seconds  accuracy")
+columns = ("true_score", "kl", "worthless", "tokens", "seconds", "accuracy")
+heads = ("true score", "KL", "worthless", "tokens", "seconds", "accuracy")
+print(" " * 14 + "".join(f"{head:13}" for head in heads))
 for name, (method, beta, *_) in lines.items():
-    last = [of_study(method, beta, column)[-1] for column in
-            ("true_score", "kl", "worthless", "tokens", "seconds", "accuracy")]  # fmt: skip
-    n = sum((r["method"], r["beta"]) == (method, beta) for r in study("preferences"))
-    print("{:15} {:4} {:11.2f} {:5.1f} {:10.0%} {:7.1f} {:8.0f} {:9.2f}".format(
-        name, n, *last))  # fmt: skip
+    print(f"{name:14}", end="")
+    for column, form in zip(columns, (".2f", ".1f", ".2f", ".1f", ".0f", ".2f")):
+        last = [run[column][-1] for run in runs_of(method, beta)]
+        told = f"{mean(last):{form}} ± {statistics.stdev(last):{form}}"
+        print(f"{told:13}", end="")
+    print()
 
-for seed in (0, 1):
-    dpo, ppo = (
-        next(
-            r
-            for r in study("preferences")
-            if (r["method"], r["beta"], r["seed"]) == key
-        )
-        for key in (("dpo", 0.5, seed), ("ppo", 0.05, seed))
-    )
+for dpo, ppo in zip(runs_of("dpo", 0.5), runs_of("ppo", 0.05)):
     equal = np.interp(dpo["seconds"][-1], ppo["seconds"], ppo["true_score"])
-    print(f"seed {seed}: DPO {dpo['true_score'][2]:.2f} after {dpo['seconds'][2]:.0f} s and "
+    print(f"seed {dpo['seed']}: DPO {dpo['true_score'][2]:.2f} after {dpo['seconds'][2]:.0f} s and "
           f"{dpo['true_score'][-1]:.2f} after {dpo['seconds'][-1]:.0f} s; PPO {equal:.2f} by "
           f"then, {ppo['true_score'][-1]:.2f} after {ppo['seconds'][-1]:.0f} s")  # fmt: skip
+    assert dpo["seed"] == ppo["seed"]
     assert dpo["true_score"][2] > ppo["true_score"][0] + 0.15
     assert ppo["true_score"][-1] > dpo["true_score"][-1] + 0.05
 
 # %% [markdown]
-# Two runs of each are few, but they agree. **In time:** when PPO has only just finished
-# its reward model, DPO has been through nearly all of its gain, some 24 points. At about
-# 90 seconds PPO passes it: when both have had a hundred, it leads by some five points,
-# and by about ten when it has finished. **In nats:** up to about three, both climb along
-# nearly the same line. There DPO comes to a stand. Its second time through the pairs
-# costs more than a nat and buys little or nothing, and more replies become worthless.
-# PPO goes on, and for about four and a half nats it has bought ten points more.
+# Three seeds are few, but they agree. **In time:** when PPO has only just finished its
+# reward model, DPO has been through nearly all of its gain, some 24 points. At about 90
+# seconds PPO passes it: when DPO has finished, after a hundred, PPO leads by six points
+# with one seed, by four with the next, and not at all with the third; in the end it leads
+# by seven to twelve. **In nats:** up to about three, both climb along nearly the same
+# line. There DPO comes to a stand. Its second time through the pairs costs more than a
+# nat and buys a point or so, and more replies become worthless. PPO goes on, and for
+# about four and a half nats it has bought nine points more.
 #
-# So can we skip the reward model? For the first two thirds of the way, yes, and it is a
+# So can we skip the reward model? For the first seven tenths of the way, yes, and it is a
 # bargain. What DPO cannot have is what the rest is made of: an opinion on replies that
 # nobody wrote down. (Other worlds, other balances. With large models the pairs are often
 # written by the model itself, which makes DPO better: see the papers.)

@@ -51,14 +51,14 @@ LR = 1e-4
 
 
 def specs() -> list[Spec]:
-    """The runs: DPO and PPO on the town's pairs, two seeds each, and DPO at a low price.
+    """The runs: DPO and PPO on the town's pairs, three seeds each, and DPO at a low price, two.
 
     "rounds" is how often DPO reads every pair: twice takes about as long as PPO does. A method
     "dpo, own pairs", on pairs of the assistant's own replies, is there to be tried.
     """
     kinds = [
         (0, "dpo", 0.5, 2), (0, "ppo", 0.05, 0), (0, "dpo", 0.02, 1), (1, "dpo", 0.5, 2),
-        (1, "ppo", 0.05, 0),
+        (1, "ppo", 0.05, 0), (2, "dpo", 0.5, 2), (2, "ppo", 0.05, 0), (1, "dpo", 0.02, 1),
     ]  # fmt: skip
     return [
         {"method": method, "beta": beta, "rounds": rounds, "seed": seed}
