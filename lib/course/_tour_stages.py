@@ -48,6 +48,8 @@ from lib.training import (
 from lib.transformer import Config, Transformer, count_parameters
 from lib.watermark import Detection, GreenListWatermark, detect, key_of
 
+VOCABULARY = 2048
+"""Tokens of the tokenizer that is made."""
 LAYERS = 2
 """Of the student."""
 SIZE = (5.2, 2.5)
@@ -70,10 +72,8 @@ def mean(values: Sequence[float]) -> float:
 def from_noise(tour: Tour) -> Found:
     """A tokenizer is made of stories; then a model of a million numbers learns to tell some."""
     texts = list(read("town", part="village", size=tour.some(7000, 200), seed=tour.seed))
-    tokenizer = load_tokenizer(start_from("mini"))
     tour.moved(0.1)
-    own = Tokenizer.train(texts[:1000], tokenizer.vocab_size, list(tokenizer.special_tokens))
-    alike = len(set(own.vocab) & set(tokenizer.vocab))
+    tokenizer = Tokenizer.train(texts[:1000], VOCABULARY, [END])
     tour.moved(0.15)
     tokens = encode_documents(texts, tokenizer, progress=False)
     end = tokenizer.special_tokens[END]
@@ -81,7 +81,7 @@ def from_noise(tour: Tour) -> Found:
     unread = list(read("town", part="village", split="held_out", size=tour.some(60, 6)))
     rest = encode_documents(unread, tokenizer, progress=False)
     rest_starts, n_bytes = document_starts(rest, end), sum(len(text.encode()) for text in unread)
-    bytes_per_token = n_bytes / sum(len(own.encode_ordinary(text)) for text in unread)
+    bytes_per_token = n_bytes / (len(rest) - len(unread))  # without the marks between texts
     tour.moved(0.25)
 
     torch.manual_seed(tour.seed)
@@ -99,7 +99,6 @@ def from_noise(tour: Tour) -> Found:
         lambda model: make_optimizer(model, "muon", lr=0.02, embedding_lr=0.01), next_token_loss,
         planned=360, within=80, share=(0.25, 1.0), evaluate=measure,
     )  # fmt: skip
-    tour.left["tokenizer"] = tokenizer
     steps, bits = history.steps("bits"), history.column("bits")
     stories = history.column("stories")
 
@@ -117,10 +116,10 @@ def from_noise(tour: Tour) -> Found:
     return Found(
         f"{bits[-1]:.2f}",
         f"bits a byte on unread stories, {bits[0]:.2f} before",
-        f"A tokenizer made of {min(len(texts), 1000):,} stories writes {bytes_per_token:.1f} bytes "
-        f"a token; {alike:,} of its {len(own):,} tokens are mini's as well. A model of "
-        f"{count_parameters(model.config):,} numbers, all chance at first, then read {n_read:,} "
-        f"tokens in {steps[-1]} steps. Of the sentences in stories that it makes up, "
+        f"A tokenizer of {tokenizer.vocab_size:,} tokens, made of {min(len(texts), 1000):,} "
+        f"stories, writes {bytes_per_token:.1f} bytes with each. A model of "
+        f"{count_parameters(model.config):,} numbers, all chance at first, read {n_read:,} tokens "
+        f"in {steps[-1]} steps. Of the sentences in stories that it makes up now, "
         f"{last['readable']:.0%} can be read and {last['true']:.0%} do not contradict their story; "
         f"of whole stories, {last['without a slip']:.0%} are without a slip.",
         figure,
@@ -131,7 +130,7 @@ def from_noise(tour: Tour) -> Found:
         {
             "tokens": n_read, "bits_per_byte": bits,
             "measured_at": steps, "stories": stories, "bytes_per_token": bytes_per_token,
-            "tokens_alike": alike, "parameters": count_parameters(model.config),
+            "parameters": count_parameters(model.config),
         },
     )  # fmt: skip
 
@@ -153,8 +152,8 @@ def judged(tales: Sequence[str]) -> dict[str, float]:
 
 def aligned(tour: Tour) -> Found:
     """mini learns to answer from conversations, then what is liked from pairs of replies."""
-    tokenizer, seed = tour.left["tokenizer"], tour.seed
-    model = load(start_from("mini"))
+    model, tokenizer, seed = load(start_from("mini")), load_tokenizer(start_from("mini")), tour.seed
+    tour.left["tokenizer"] = tokenizer
     n = tour.some(5600, 80)
     talks: list[Sequence[Any]] = [
         telling(i, seed=seed) if i % 3 == 2 else instruction(i, seed=seed).messages
@@ -435,11 +434,11 @@ def in_words(p: float) -> str:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("train", "From noise to stories", from_noise, 75,
+    Stage("train", "From noise to stories", from_noise, 70,
           ("tokenizer", "ngram", "attention", "transformer", "optim", "training", "generation")),
-    Stage("align", "From stories to answers", aligned, 150, ("chat", "sft", "reward", "dpo")),
-    Stage("distil", "From many layers into few", distilled, 80, ("distillation",)),
-    Stage("decode", "The same words, sooner", decoded, 15, ("speculative",)),
-    Stage("watermark", "Was this our model?", marked, 15, ("watermark",)),
+    Stage("align", "From stories to answers", aligned, 100, ("chat", "sft", "reward", "dpo")),
+    Stage("distil", "From many layers into few", distilled, 90, ("distillation",)),
+    Stage("decode", "The same words, sooner", decoded, 7, ("speculative",)),
+    Stage("watermark", "Was this our model?", marked, 7, ("watermark",)),
 )  # fmt: skip
 """What the tour shows, in this order."""
