@@ -291,6 +291,7 @@ show(
 # stay? There q is *nothing*: all of p is missing, and the same formula draws the extra token.
 # Temperature 0 needs no code of its own either: then p has all its weight on one token. To draw, there
 # is `sample(rest.log(), generator=generator)` from lesson *language models*; weights need not sum to 1.
+# Work on all rows at once: the check draws tens of thousands of them, and a loop over rows would take too long.
 
 # %% exercise="lib.speculative.accept_or_resample"
 # 1. p and q of each guess. It stays if chance < p / q; where there is none (-1), never.
