@@ -652,7 +652,7 @@ assert abs(margin(now) - 1 / (2 * 0.5)) < 1e-3
 
 # %% [markdown]
 # DPO or IPO? Where everybody agrees, IPO stops and DPO does not; where people disagree,
-# DPO knows how much. Most published models use DPO and stop early.
+# both know how much (at nine to one, DPO rests at ln 9/β and IPO at eight tenths of its distance). Most published models use DPO and stop early.
 #
 # ## The experiment
 #
@@ -820,7 +820,7 @@ for messages, ids in zip(strangers, written.answers):
 print(*(f"{n:3} × {reason}" for reason, n in reasons.most_common(6)), sep="\n")
 
 # %% [markdown]
-# Mostly it stumbles: *His home lived in the attic.* Two sentences that are both liked run
+# Often it stumbles: *His home lived in the attic.* Two sentences that are both liked run
 # into one. Of the rejected replies in our pairs about an eighth are wrong as well, but
 # in other ways: somebody else's name, another kind, a text that breaks off. None of them
 # stumbles. So no pair ever said that this is bad.
@@ -829,7 +829,7 @@ print(*(f"{n:3} × {reason}" for reason, n in reasons.most_common(6)), sep="\n")
 # it as well? To answers that stand in no pair. The smallest model in which it happens
 # has two weights. *Yes .* and *no it is not .* look alike to it (both begin by
 # answering); *who knows ?* looks different. Only one pair is shown, and both weights
-# move:
+# may move:
 
 # %%
 features = torch.tensor([[1.0, 1.0], [1.0, 2.0], [1.0, -1.0]], dtype=torch.float64)
@@ -848,8 +848,8 @@ for step in range(21):
 assert now[0].exp() < 0.01 and now[2].exp() > 0.99 and loss < 0.25
 
 # %% [markdown]
-# What tells the two apart is the second weight. To push *no* down, it must fall; that
-# takes *yes* down as well, and lifts what nobody has asked about. The loss goes down at
+# What tells the two apart is the second weight, and it alone moves. To push *no* down, it must
+# fall; that takes *yes* down as well, and lifts what nobody has asked about. The loss goes down at
 # every step, the pair is in perfect order, and the model says *who knows ?* to
 # everything. This is called **likelihood displacement** ([Razin et al.
 # 2024](https://arxiv.org/abs/2410.08847)): the more alike two answers are to the model,
@@ -863,7 +863,7 @@ assert now[0].exp() < 0.01 and now[2].exp() > 0.99 and loss < 0.25
 # `data/studies/preferences.json` holds runs that are longer than a notebook has time for
 # (`python -m lib.course.preference_study` makes them again): DPO at 0.5 that reads all
 # pairs twice, and PPO with a reward model that learnt from the *same* pairs, which takes
-# about as long. DPO at 0.02 is there for comparison. Each was run with three **seeds**
+# about a third longer. DPO at 0.02 is there for comparison. Each was run with three **seeds**
 # (the last one with two): other pairs, other rollouts, other chances. All were measured
 # on their way and in one unit: the picture that you know, **reward against KL**.
 #
@@ -1006,8 +1006,8 @@ print("turned round:", wrong, "\nas it should be:", right, sep=" ")
 #
 # **A zip that stops early.** Must the prompt be masked? Both answers have the same
 # prompt in front of them, so in the difference it cancels, gradient and all.
-# [OpenRLHF](https://github.com/OpenRLHF/OpenRLHF/issues/235) had left it in for that
-# reason, and was right. Then it was masked all the same, in a line like this one:
+# [OpenRLHF](https://github.com/OpenRLHF/OpenRLHF/issues/235) had left it in, and when
+# somebody asked, found that it makes no difference. Then it was masked all the same, in a line like this one:
 
 # %% tags=["nbval-check-output"]
 prompt_lengths = [3, 2]  # of two pairs; the rows are chosen, chosen, rejected, rejected
@@ -1062,8 +1062,9 @@ assert both < 0.01 < 0.1 < one
 # **A mean over the padding.**
 # [MiniMind](https://github.com/jingyaogong/minimind/issues/298) took the mean over the
 # whole row, prompt and padding included. Both answers are then divided by the same
-# number, so the order of pairs is right. But the number is the width of the batch. The
-# same pair, beside others:
+# number, so the order of pairs is right. But the number is the width of the row. (MiniMind
+# fills all rows up to one length. Where a batch is filled up to its longest, as ours are, it
+# depends on the company, too.) The same pair, beside others:
 
 
 # %%
@@ -1084,7 +1085,7 @@ for n in (1, 16):  # the same pair alone, and among fifteen others
 assert abs(losses[1]) > 1.1 * abs(losses[16]) > 0
 
 # %% [markdown]
-# Its loss depends on who stands beside it, and β is divided by the width of the batch:
+# The loss depends on who stands beside it, and β is divided by the width of the row:
 # at 0.1 and a few hundred columns it is a price of nearly nothing. ([The next
 # version](https://github.com/jingyaogong/minimind/issues/659) divided by the answers'
 # own lengths, which is the trap from above.)
@@ -1134,8 +1135,8 @@ assert abs(d_reward / d_log - 0.1) < 0.002
 
 # %% [markdown]
 # You can read this log now. It does not even say β, and you have just computed it from
-# your `implicit_reward`. The chosen replies lost 46 nats: what people liked became e⁴⁶
-# times less likely, and the model became better. The held-out loss rises from the
+# your `implicit_reward`. The chosen replies lost 46 nats: the replies that the judge, GPT-4,
+# had liked better became e⁴⁶ times less likely, and the model became better. The held-out loss rises from the
 # second round on until it is above ln 2, *worse than not training at all*; the accuracy
 # does not care, and stays. Whether a log like this is good news can only be seen from
 # what the model writes, and its makers looked at that.
@@ -1217,8 +1218,8 @@ progress("dpo")
 # throws out the critic, where an answer can be checked.
 #
 # **A question to take along.** TRL's IPO took sums at first and takes means since
-# [January 2024](https://github.com/huggingface/trl/pull/1265); [people still
-# ask](https://github.com/huggingface/trl/issues/1677) why. In the paper π(y) is the
+# [January 2024](https://github.com/huggingface/trl/pull/1265), on the advice of the paper's authors,
+# but it is not in the paper, and [people still ask](https://github.com/huggingface/trl/issues/1677). In the paper π(y) is the
 # probability of a whole answer, which is a sum. With sums, a margin of 1/(2β) nats is
 # asked of an answer of five tokens and of one of five hundred alike; with means it is a
 # margin *a token*. Which of the two would you call right? And if no pair says anything
