@@ -276,6 +276,15 @@ def rows_not_moved(target, drafter, tokens, n):
 
 @mistake(
     STEP,
+    "The target is always asked for n + 1 places, but the drafter may guess fewer than n: the first of "
+    "them then stand before the guesses. Ask for one place more than there are guesses.",
+)
+def always_n_places(target, drafter, tokens, n):
+    return _step(target, drafter, tokens, n, score=lambda target, longer, _: target.logits(longer, n + 1))  # fmt: skip
+
+
+@mistake(
+    STEP,
     "The target's probabilities are the plain softmax of its logits: temperature and processors then "
     "hold for the drafter alone. Both sides follow target.rule.",
 )
