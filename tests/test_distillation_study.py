@@ -36,8 +36,6 @@ def test_runs_are_made_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         return {**spec, "seconds": 1.0}
 
     assert main(["--minutes", "0"], one) == 0 and not done
-    assert main(["--part", "sizes"], one) == 0
-    assert done and {spec["part"] for spec in done} == {"sizes"}
     assert main([], one) == 0 and len(done) == len(specs())
     assert main([], one) == 0 and len(done) == len(specs()), "nothing is measured twice"
     there = json.loads(path.read_text())["runs"]

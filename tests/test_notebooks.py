@@ -185,13 +185,13 @@ def test_blank_lesson_runs(stem: str, tmp_path: Path, capsys: pytest.CaptureFixt
     lesson = load(BLANK / f"{stem}.ipynb")
     workbook = tmp_path / "workbook"
     own = {"TOKENS_WORKBOOK": str(workbook), "TOKENS_SHORT": "1", "OMP_NUM_THREADS": "1"}
-    seconds = run(lesson, BLANK, TOKENS_LIB=None, **own)
+    seconds = run(lesson, BLANK, limit=2 * TIME_LIMIT, TOKENS_LIB=None, **own)
     with capsys.disabled():
         print(f"\n{stem}: blank lesson run in {seconds:.0f} s")
     for cell in exercise_cells(lesson):
         assert said(cell).startswith("○ "), said(cell)
     assert not workbook.exists() or not any(workbook.rglob("*.*"))
-    assert seconds < TIME_LIMIT
+    assert seconds < 2 * TIME_LIMIT, "half of that on two cores"
 
 
 # --- visitors on Colab and Kaggle -----------------------------------------------------------------

@@ -12,11 +12,7 @@ again.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -25,12 +21,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lib.checkpoint import DATA, load, load_tokenizer, shipped
 from lib.corpora import read
 from lib.corpora.quiz import Question, in_short, quiz
 from lib.corpora.town import check_story
+from lib.course.studies import run_missing
 from lib.distillation import (
     Example,
     choose_by_generation,
@@ -310,45 +306,10 @@ def _rounded(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
 
 
-def main(arguments: list[str] | None = None, one: Callable[[Spec], Spec] = run) -> int:
+def main(arguments: Sequence[str] | None = None, one: Callable[[Spec], Spec] = run) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m lib.course.distillation_study")
-    parser.add_argument("--afresh", action="store_true", help="forget what was measured before")
-    parser.add_argument("--minutes", type=float, help="begin no run after so many minutes")
-    parser.add_argument("--part", choices=list(PARTS), help="runs of one part alone")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    there = json.loads(PATH.read_text())["runs"] if PATH.exists() and not options.afresh else []
-    wanted = specs()
-    runs = [record for record in there if any(_is_of(record, spec) for spec in wanted)]
-    left = [spec for spec in wanted if not any(_is_of(record, spec) for record in runs)]
-    began = time.monotonic()
-    for spec in tqdm(left, unit="run"):
-        if options.minutes is not None and time.monotonic() - began > 60 * options.minutes:
-            break
-        if options.part in (None, spec["part"]):
-            runs.append(one(spec))
-            _keep(runs)
-    return 0
-
-
-def _is_of(record: Spec, spec: Spec) -> bool:
-    return all(record.get(name) == value for name, value in spec.items())
-
-
-def _keep(runs: Sequence[Spec]) -> None:
-    order = {json.dumps(spec): i for i, spec in enumerate(specs())}
-    names = [list(spec) for spec in specs()]
-
-    def place(record: Spec) -> int:
-        return min(order.get(json.dumps({n: record.get(n) for n in some}), 999) for some in names)
-
-    lines = ",\n".join("  " + json.dumps(record) for record in sorted(runs, key=place))
-    card = {"made_by": "python -m lib.course.distillation_study", "on": platform.machine()}
-    head = json.dumps({**card, "runs": None})[: -len("null}")]
-    beside = PATH.with_name(f".{PATH.name}.{os.getpid()}.part")
-    beside.write_text(f"{head}[\n{lines}\n]}}\n", encoding="utf-8")
-    beside.replace(PATH)
+    made_by = "python -m lib.course.distillation_study"
+    return run_missing(PATH, made_by, specs(), one, arguments)
 
 
 if __name__ == "__main__":

@@ -10,22 +10,18 @@ there already are not run again.
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from lib.chat import encode_chat, end_token
 from lib.checkpoint import DATA, load, load_tokenizer, start_from
 from lib.corpora.town import judge, preference, telling
+from lib.course.studies import run_missing
 from lib.dpo import (
     answer_kl,
     dpo_objective,
@@ -240,37 +236,10 @@ def _ppo(
     return _measured(history)
 
 
-def main(arguments: list[str] | None = None, one: Callable[[Spec], Spec] = run) -> int:
+def main(arguments: Sequence[str] | None = None, one: Callable[[Spec], Spec] = run) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m lib.course.preference_study")
-    parser.add_argument("--afresh", action="store_true", help="forget what was measured before")
-    parser.add_argument("--minutes", type=float, help="begin no run after so many minutes")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    there = json.loads(PATH.read_text())["runs"] if PATH.exists() and not options.afresh else []
-    wanted = specs()
-    runs = [record for record in there if any(_is_of(record, spec) for spec in wanted)]
-    left = [spec for spec in wanted if not any(_is_of(record, spec) for record in runs)]
-    began = time.monotonic()
-    for spec in tqdm(left, unit="run"):
-        if options.minutes is not None and time.monotonic() - began > 60 * options.minutes:
-            break
-        runs.append(one(spec))
-        _keep(runs)
-    return 0
-
-
-def _is_of(record: Spec, spec: Spec) -> bool:
-    return all(record.get(name) == value for name, value in spec.items())
-
-
-def _keep(runs: Sequence[Spec]) -> None:
-    lines = ",\n".join("  " + json.dumps(record) for record in runs)
-    card = {"made_by": "python -m lib.course.preference_study", "on": platform.machine()}
-    head = json.dumps({**card, "runs": None})[: -len("null}")]
-    beside = PATH.with_name(f".{PATH.name}.{os.getpid()}.part")
-    beside.write_text(f"{head}[\n{lines}\n]}}\n", encoding="utf-8")
-    beside.replace(PATH)
+    made_by = "python -m lib.course.preference_study"
+    return run_missing(PATH, made_by, specs(), one, arguments)
 
 
 if __name__ == "__main__":

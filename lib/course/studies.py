@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -249,20 +250,54 @@ def _path(name: str) -> Path:
     return DATA / "studies" / f"{name}.json"
 
 
-def _write(name: str, records: list[Spec], device: str) -> None:
+def _write(path: Path, made_by: str, records: Sequence[Spec], device: str = "cpu") -> None:
     where = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
-    card = {"made_by": f"python -m lib.course.studies {name}", "on": where, "runs": records}
-    path = _path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     lines = ",\n".join("  " + json.dumps(record) for record in records)
-    head = json.dumps({**card, "runs": None})[: -len("null}")]
+    head = json.dumps({"made_by": made_by, "on": where, "runs": None})[: -len("null}")]
     beside.write_text(f"{head}[\n{lines}\n]}}\n", encoding="utf-8")
     beside.replace(path)
 
 
 def _is_of(record: Spec, spec: Spec) -> bool:
+    """Whether a run was made with these settings; a setting that is left out is None."""
     return {key: record.get(key) for key in spec} == json.loads(json.dumps(spec))
+
+
+def run_missing(
+    path: Path, made_by: str, specs: Sequence[Spec], run: Callable[[Spec], Spec],
+    arguments: Sequence[str] | None = None,
+) -> int:  # fmt: skip
+    """The command line of a study that has a module of its own: runs what is missing.
+
+    What was measured is kept after every run, in the order of `specs`.
+
+    Args:
+        path: where the runs are kept.
+        made_by: the command, as it is written into the file.
+        specs: the settings of all runs; one that a run leaves out must not be in its record.
+        run: measures one; what it gives holds its settings as well.
+        arguments: of the command line; None for those of this process.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(prog=made_by)
+    parser.add_argument("--afresh", action="store_true", help="forget what was measured before")
+    parser.add_argument("--minutes", type=float, help="begin no run after so many minutes")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    there = json.loads(path.read_text())["runs"] if path.exists() and not options.afresh else []
+    settings = {name: None for spec in specs for name in spec}
+    found = [next((r for r in there if _is_of(r, settings | spec)), None) for spec in specs]
+    began = time.monotonic()
+    for place in tqdm([i for i, record in enumerate(found) if record is None], unit="run"):
+        if options.minutes is not None and time.monotonic() - began > 60 * options.minutes:
+            break
+        found[place] = run(specs[place])
+        _write(path, made_by, [record for record in found if record is not None])
+    return 0
 
 
 def _in_worker(job: tuple[Spec, str]) -> dict[str, Any]:
@@ -280,7 +315,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--afresh", action="store_true", help="forget what was measured before")
     options = parser.parse_args(arguments)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    there = _path(options.name).exists() and not options.afresh
+    path, made_by = _path(options.name), f"python -m lib.course.studies {options.name}"
+    there = path.exists() and not options.afresh
     old = study(options.name) if there else []
     specs = specs_of(options.name)
     records = [record for record in old if any(_is_of(record, spec) for spec in specs)]
@@ -291,12 +327,12 @@ def main(arguments: list[str] | None = None) -> int:
         with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
             for record in pool.imap_unordered(_in_worker, jobs):
                 records.append(record)
-                _write(options.name, records, device)
+                _write(path, made_by, records, device)
                 bar.update()
     else:
         for spec in left:
             records.append(run(spec, device))
-            _write(options.name, records, device)
+            _write(path, made_by, records, device)
             bar.update()
     bar.close()
     return 0

@@ -11,10 +11,6 @@ again.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import re
 import statistics
 import sys
@@ -25,11 +21,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lib.checkpoint import DATA, load, load_tokenizer, shipped
 from lib.corpora import read
 from lib.corpora.town import check_story
+from lib.course.studies import run_missing
 from lib.generation import Processor, generate
 from lib.tokenizer import Tokenizer
 from lib.transformer import Transformer
@@ -258,38 +254,10 @@ def _needed_sum(n: int) -> list[float]:
     return found
 
 
-def main(arguments: list[str] | None = None, one: Callable[[Spec], Spec] = run) -> int:
+def main(arguments: Sequence[str] | None = None, one: Callable[[Spec], Spec] = run) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m lib.course.watermark_study")
-    parser.add_argument("--afresh", action="store_true", help="forget what was measured before")
-    parser.add_argument("--minutes", type=float, help="begin no run after so many minutes")
-    options = parser.parse_args(arguments)
-    there = json.loads(PATH.read_text())["runs"] if PATH.exists() and not options.afresh else []
-    wanted = specs()
-    runs = [record for record in there if any(_is_of(record, spec) for spec in wanted)]
-    left = [spec for spec in wanted if not any(_is_of(record, spec) for record in runs)]
-    began = time.monotonic()
-    for spec in tqdm(left, unit="run"):
-        if options.minutes is not None and time.monotonic() - began > 60 * options.minutes:
-            break
-        runs.append(one(spec))
-        _keep(runs)
-    return 0
-
-
-def _is_of(record: Spec, spec: Spec) -> bool:
-    """Whether a record is of these settings, and of no others."""
-    settings = ("scheme", "gamma", "delta", "temperature", "n_tokens", "seed")
-    return all(record.get(name) == spec.get(name) for name in settings)
-
-
-def _keep(runs: Sequence[Spec]) -> None:
-    lines = ",\n".join("  " + json.dumps(record) for record in runs)
-    card = {"made_by": "python -m lib.course.watermark_study", "on": platform.machine()}
-    head = json.dumps({**card, "runs": None})[: -len("null}")]
-    beside = PATH.with_name(f".{PATH.name}.{os.getpid()}.part")
-    beside.write_text(f"{head}[\n{lines}\n]}}\n", encoding="utf-8")
-    beside.replace(PATH)
+    made_by = "python -m lib.course.watermark_study"
+    return run_missing(PATH, made_by, specs(), one, arguments)
 
 
 if __name__ == "__main__":
