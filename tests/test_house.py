@@ -169,3 +169,13 @@ def test_one_version_everywhere() -> None:
     for file, line in lines.items():
         found = re.search(line, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
         assert found and found[1] == lib.__version__, file
+
+
+def test_the_readme_leads_to_every_lesson() -> None:
+    """Each lesson has its row, blank and solved; whatever the README links to is there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for source in (ROOT / "lessons" / "source").glob("*.py"):
+        assert f"](lessons/{source.stem}.ipynb)" in text, source.stem
+        assert f"](solutions/{source.stem}.ipynb)" in text, source.stem
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", text):
+        assert (ROOT / target).exists(), target
