@@ -143,7 +143,8 @@ class Tour:
             planned: how many steps, where they are quick enough.
             within: so many seconds.
             share: from where to where the stage moves on meanwhile.
-            settings: others of `lib.training.train`; it measures after each quarter of the steps.
+            settings: others of `lib.training.train`; it measures at the beginning and
+                after each quarter of the steps; in a short tour, at both ends.
         """
         n_steps = 8
         if not self.short:
@@ -163,8 +164,8 @@ class Tour:
         history = train(
             model, drawn, n_steps, optimizer(model), loss,
             schedule=lambda step: learning_rate(step, n_steps, n_warmup=n_steps // 25, final=0.0),
-            precision=self.precision, evaluate_every=n_steps // 4, loss_limit=1e9,
-            seed=self.seed, progress=False, **settings,
+            evaluate_every=n_steps // (1 if self.short else 4), precision=self.precision,
+            loss_limit=1e9, seed=self.seed, progress=False, **settings,
         )  # fmt: skip
         self.moved(last)
         self.steps.append((n_steps, planned))
