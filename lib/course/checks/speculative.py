@@ -66,6 +66,15 @@ def spread(n: int, vocab_size: int = 5, seed: int = 0, scale: float = 1.5) -> Te
     return randn(n, vocab_size, seed=seed, scale=scale).softmax(-1)
 
 
+def nearly_alike() -> tuple[Tensor, Tensor]:
+    """Behind a guess that nearly always stays, one whose q is p in bfloat16: of .333 that makes .334.
+    A few are refused by rounding alone, and then nothing is left of p − q."""
+    q, p = spread(2, scale=0.3), spread(3, scale=0.4)
+    p[1] = torch.tensor([0.0, 1.0, 1.0, 1.0, 0.0]) / 3
+    q[1] = p[1].bfloat16().float()
+    return q, p
+
+
 def in_shares(title: str, inputs: Callable[[], Sequence[Any]], call: str) -> Case:
     return Case(
         title,
@@ -128,9 +137,7 @@ ACCEPT = Exercise(
         ),
         in_shares("one guess", lambda: (spread(1, seed=1), spread(2, seed=2)), CALL),
         in_shares("three guesses", lambda: (spread(3, seed=3), spread(4, seed=4)), CALL),
-        in_shares(
-            "p and q nearly alike", lambda: (spread(2, scale=0.3), spread(3, scale=0.4)), CALL
-        ),
+        in_shares("p and q nearly alike; then p in thirds, q rounded up", nearly_alike, CALL),
         in_shares(
             "top-p on both sides: each has zeros that the other has not",
             lambda: (
@@ -166,10 +173,10 @@ ACCEPT = Exercise(
     hints=(
         "Draw p and q as two hills over the tokens. Where q is higher than p, guesses come too "
         "often: how many must go? Where p is higher, tokens are missing: how many, and which?",
-        "gather picks p and q of the guessed tokens, (b n). A guess stays if chance < p / q; where "
-        "it is −1, never. Those that count stand before the first that does not stay: cumprod "
+        "gather picks p and q of the guessed tokens, (b n); it takes no −1, so clamp(min=0) first. A "
+        "guess stays if chance < p / q; where it is −1, never. Those that count stand before the first that does not stay: cumprod "
         "keeps ones only up to there, and its sum is how many. Then p and q of that place.",
-        "rest = (p - q).clamp(min=0) at the place `accepted`, and sample(rest.log()) draws from it. "
+        "rest = (p - q).clamp(min=0) at the place `accepted`; sample(rest.log(), generator=generator) draws. "
         "Behind the last guess q is all zeros, and the same formula draws from p. Should rounding "
         "leave nothing of p − q, draw from p.",
     ),
@@ -414,11 +421,11 @@ STEP = Exercise(
         "Write the new text of one row down: old text, guesses, and behind them one more token. What "
         "has the target read of it, if all guesses stay? And if the second was refused, what do both "
         "caches hold that never happened?",
-        "After torch.cat([tokens, drafted]), ask for n + 1 places: before each guess, and behind the "
-        "last. accept_or_resample tells how many stay and what follows. In new, (b n+1): the guesses "
-        "up to there, then what follows, then −1; align_right makes all texts end together.",
-        "new = F.pad(drafted, (0, 1)).masked_fill(places > accepted[:, None], -1) and "
-        ".scatter(1, accepted[:, None], following[:, None]). The width is tokens.size(1) + 1 + the most "
+        "The drafter gives m guesses a row, maybe fewer than n. After torch.cat([tokens, drafted], "
+        "dim=1) ask for m + 1 places: before each guess, and behind the last. In new, (b m+1): the "
+        "guesses that stay, then what follows, then −1; align_right makes all texts end together.",
+        "places = torch.arange(m + 1); new = F.pad(drafted, (0, 1)).masked_fill(places > accepted[:, "
+        "None], -1) and .scatter(1, accepted[:, None], following[:, None]). The width is tokens.size(1) + 1 + the most "
         "accepted. side.roll_back(width - 1, accepted), for target and drafter alike.",
     ),
 )
@@ -516,8 +523,8 @@ DRAFT = Exercise(
         looking("the guesses run on", [[8, 8, 2]], STORE, 6),
         looking("nothing to guess", [[8, 0, 6, 5]], STORE, 4),
         looking(
-            "three texts: a long guess, a short one, none",
-            [[6, 6, 1, 2], [5, 0, 7, 7], [3, 8, 0, 6, 5, 0]],
+            "three texts: a short guess, a long one, none",
+            [[5, 0, 7, 7], [6, 6, 1, 2], [3, 8, 0, 6, 5, 0]],
             STORE,
             4,
         ),
@@ -607,8 +614,11 @@ CHOOSE = Exercise(
         Case("a good one that costs little, a poor one", lambda: ([0.9, 0.6], [0.05, 0.0], 8)),
         Case("three of them", lambda: ([0.55, 0.8, 0.7], [0.01, 0.2, 0.03], 12)),
         Case("one that costs more than it brings", lambda: ([0.4], [0.6], 6)),
-        Case("always accepted, for nothing", lambda: ([0.3, 1.0], [0.0, 0.0], 5)),
-        Case("always accepted, at a price", lambda: ([0.7, 1.0], [0.02, 0.9], 7)),
+        Case(
+            "one guess of one as good as two of another",
+            lambda: ([1.0, 0.5], [0.375, 0.0], 2, [1.0, 1.0, 1.25]),
+        ),
+        Case("always accepted, at a price", lambda: ([0.3, 1.0], [0.0, 0.55], 5)),
         Case("never accepted, for nothing", lambda: ([0.0, 0.0], [0.0, 0.0], 4)),
         Case("two that are alike", lambda: ([0.7, 0.7], [0.1, 0.1], 6)),
         Case(

@@ -164,11 +164,13 @@ def mark_case(title: str, settings: Settings, *rows: list[int], v: int = 12, sca
 
 
 def then_filtered(method: Any, settings: Settings, tokens: Tensor, logits: Tensor) -> Any:
-    """The best three after the watermark, and the watermark after the best three."""
+    """The best three after the watermark; the watermark after the best three, and what stays -inf."""
     mark = with_method(GreenListWatermark, "__call__", method)(**settings)
+    filtered = mark(tokens, top_k(logits, 3))
     return (
         top_k(mark(tokens, logits), 3).softmax(dim=-1),
-        mark(tokens, top_k(logits, 3)).softmax(dim=-1),
+        filtered.softmax(dim=-1),
+        filtered.isneginf(),
     )
 
 
@@ -176,9 +178,11 @@ def then_filtered_row_by_row(settings: Settings, tokens: Tensor, logits: Tensor)
     first = chances_row_by_row(settings, tokens, logits)
     least = first.sort(dim=1).values[:, -3:-2]
     kept = first.where(first >= least, 0.0)
+    best = top_k(logits, 3)
     return (
         kept / kept.sum(dim=1, keepdim=True),
-        chances_row_by_row(settings, tokens, top_k(logits, 3)),
+        chances_row_by_row(settings, tokens, best),
+        best.isneginf(),
     )
 
 
@@ -212,7 +216,8 @@ GREEN_CALL = Exercise(
             lambda: ({"key": 6, "gamma": 0.5}, after([1, 2], [3, 4]), randn(2, 12, seed=9)),
             run=then_filtered,
             expected=then_filtered_row_by_row,
-            call="GreenListWatermark(key=6, gamma=0.5)    # then top_k(…, 3); and the other way round",
+            call="GreenListWatermark(key=6, gamma=0.5)    # then top_k(…, 3); the other way "
+            "round; and what is -inf then",
         ),
         Case(
             "one processor: a text that grows, then another batch",
@@ -398,7 +403,7 @@ DETECT = Exercise(
         "(n h) and the tokens (n) that count, keyed_uniform(key, *contexts.unbind(1), followers) < "
         "gamma says which are green.",
         "The tail runs over k = g … n. Logarithms keep it in range: lgamma(n + 1) − lgamma(k + 1) − "
-        "lgamma(n − k + 1) + k ln γ + (n − k) ln(1 − γ), then logsumexp and exp. "
+        "lgamma(n − k + 1) + k ln γ + (n − k) ln(1 − γ), in float64; then logsumexp and exp. "
         "check_settings(key, width, gamma, n_prompt) refuses bad settings.",
     ),
 )
@@ -433,6 +438,16 @@ def ahead(first: Tensor, token: int, by: float) -> Tensor:
     return first.index_fill(1, torch.tensor([token]), by)
 
 
+TOP = [7, 233, 138]
+"""With key 7, the number of token 138 after 7 233 is 1 − 2.5e-8: in float32, that is 1."""
+
+
+def far_ahead() -> Any:
+    """15 texts of 150 tokens; the first asks for the number of `TOP`."""
+    logits, contexts = draws(15, 150)
+    return ahead(logits, 3, 30.0), torch.cat([after(TOP[:2]), contexts[1:]]), 7
+
+
 GUMBEL_SAMPLE = Exercise(
     "lib.watermark.gumbel_sample",
     oracle=first_to_come,
@@ -446,7 +461,7 @@ GUMBEL_SAMPLE = Exercise(
         Case("temperature 2.5", lambda: (*draws(40, 12, seed=5), 7, 2.5)),
         Case("temperature 0: no chance", lambda: (*draws(12, 12, seed=6), 7, 0.0)),
         Case("some tokens are out already", lambda: (ahead(ahead(draws(30, 6)[0], 2, NEVER), 5, NEVER), draws(30, 6)[1], 7)),
-        Case("one token far ahead", lambda: (ahead(draws(15, 9)[0], 3, 30.0), draws(15, 9)[1], 7)),
+        Case("one token far ahead; the number of another is nearly 1", far_ahead),
         Case("logits in the hundreds", lambda: (*draws(20, 9, seed=7, scale=200.0), 7)),
         Case("short texts: −1 in the context", lambda: (randn(3, 30), after([-1, 4], [-1, -1], [0, 4]), 7)),
         Case("bfloat16", lambda: (*draws(20, 9, seed=8, dtype=torch.bfloat16), 7)),
@@ -460,8 +475,8 @@ GUMBEL_SAMPLE = Exercise(
         "u^(1/p) is largest where log(u) / p is largest: a number below 0, divided by p. What is p "
         "if the temperature is not 1, and what if a token is out, with p = 0?",
         "Take the logarithm twice: logits / temperature − log(−log u) has its largest value at the "
-        "same token, and nothing underflows. In float64, as keyed_uniform gives it; a temperature of "
-        "0 is an argmax of the logits, one below 0 a ValueError.",
+        "same token, without a power or a softmax. Stay in float64, as keyed_uniform gives it: in float32 "
+        "a u can be rounded to 1, and log 1 is 0. A temperature of 0 is an argmax of the logits, one below 0 a ValueError.",
     ),
 )  # fmt: skip
 
@@ -508,9 +523,11 @@ def score_case(title: str, tokens: Callable[[], Any], **settings: Any) -> Case:
 GUMBEL_SCORE = Exercise(
     "lib.watermark.gumbel_score",
     cases=[
-        score_case("40 tokens that nobody marked", lambda: text(40, 500), key=7),
         score_case("100 marked tokens", lambda: marked(100, 7, high), key=7),
         score_case("the same with another key", lambda: marked(100, 7, high), key=8),
+        score_case(
+            "40 tokens, and one whose number is nearly 1", lambda: [*text(40, 500), *TOP], key=7
+        ),
         score_case("contexts of 1 token", lambda: marked(60, 3, high, width=1), key=3, width=1),
         score_case("contexts of 4", lambda: marked(60, BIG, high, width=4), key=BIG, width=4),
         score_case("few contexts, many tokens after them", lambda: text(60, 5, seed=2), key=5),
@@ -554,6 +571,8 @@ def edited(
     facts: dict[str, Any] = {"whole numbers": known, "length": len(new)}
     if kind == "replace":
         facts["replaced"] = sum(a != b for a, b in zip(tokens, new))
+    if kind != "delete" and vocab_size > 2 and len(tokens) > 9:
+        facts["new tokens differ"] = len(set(new) - set(tokens)) > 1
     if kind == "delete":
         facts["in order"] = new == sorted(new)
         facts["nothing new"] = set(new) <= set(tokens)
@@ -569,10 +588,12 @@ def counted_edits(
     length = len(tokens) + {"replace": 0, "delete": -n, "insert": n}[kind]
     facts: dict[str, Any] = {"whole numbers": True, "length": length}
     if kind == "replace":
-        return {**facts, "replaced": n}
+        facts["replaced"] = n
+    if kind != "delete" and vocab_size > 2 and len(tokens) > 9:
+        facts["new tokens differ"] = True
     if kind == "delete":
         return {**facts, "in order": True, "nothing new": True}
-    return {**facts, "the old text in order": True}
+    return facts if kind == "replace" else {**facts, "the old text in order": True}
 
 
 def edit_case(title: str, n: int, share: float, kind: str, seed: int = 0) -> Case:
@@ -649,7 +670,7 @@ ATTACK_EDIT = Exercise(
         edit_case("insert a quarter of 20 tokens", 20, 0.25, "insert"),
         edit_case("replace 80 % of 30", 30, 0.8, "replace", seed=1),
         edit_case("delete 80 % of 30", 30, 0.8, "delete", seed=1),
-        edit_case("insert 80 % of 30", 30, 0.8, "insert", seed=1),
+        edit_case("insert 80 % of 28: 22, rounded", 28, 0.8, "insert", seed=1),
         edit_case("a quarter of 7 is 2, rounded", 7, 0.25, "delete"),
         edit_case("all replaced", 15, 1.0, "replace"),
         edit_case("all deleted", 6, 1.0, "delete"),

@@ -176,6 +176,29 @@ def minus_one_is_token_0(drafted, draft_probs, probs, generator=None):
 
 @mistake(
     ACCEPT,
+    "A place without a guess, −1, is judged as if token 0 had been guessed there: q is 0 and p / q "
+    "infinite, so that it stays. Where there is no guess, none can stay.",
+)
+def no_guess_stays(drafted, draft_probs, probs, generator=None):
+    return _accept(drafted, draft_probs, probs, generator, guessed=lambda drafted: drafted >= -1)
+
+
+@mistake(
+    ACCEPT,
+    "Rounding can leave nothing of p − q, and from nothing nothing can be drawn: then draw from p.",
+)
+def nothing_left(drafted, draft_probs, probs, generator=None):
+    def rest(p, q):
+        left = (p - q).clamp(min=0)
+        if (left.sum(dim=-1) <= 0).any():
+            raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+        return left
+
+    return _accept(drafted, draft_probs, probs, generator, rest=rest)
+
+
+@mistake(
+    ACCEPT,
     "The generator is not used: the same seed then gives other texts. Hand it on to all that draws.",
 )
 def another_generator(drafted, draft_probs, probs, generator=None):
@@ -351,6 +374,16 @@ def keeps_the_refused(target, drafter, tokens, n):
 
 @mistake(
     STEP,
+    "Guesses behind the refused one stay in the text: they were made for a text that never came to be. "
+    "Behind what follows stands −1.",
+)
+def keeps_all_guesses(target, drafter, tokens, n):
+    return _step(target, drafter, tokens, n, new_tokens=lambda new, drafted, accepted, following:
+                 F.pad(drafted, (0, 1), value=-1).scatter(1, accepted[:, None], following[:, None]))  # fmt: skip
+
+
+@mistake(
+    STEP,
     "If all guesses stay, the token that follows them is left out: it comes for nothing.",
 )
 def no_bonus_token(target, drafter, tokens, n):
@@ -416,6 +449,8 @@ def _draft(
     grows=True,
     remembers=False,
     whole=False,
+    together=False,
+    known=lambda token: token is not None,
     context=lambda text, k: text[-k:],
 ):
     """The right guesses, with one thing wrong."""
@@ -431,8 +466,9 @@ def _draft(
             else:
                 pairs = [(source, k) for source in asked for k in places]
             found = (source.after(context(text, k)) for source, k in pairs)
-            token = next((token for token in found if token is not None), None)
+            token = next((token for token in found if known(token)), None)
             if token is None:
+                n = len(guess) if together else n
                 break
             guess.append(token)
             if grows:
@@ -573,6 +609,23 @@ def all_or_nothing(self, tokens, n):
 
 @mistake(
     DRAFT,
+    "Where one row's guess is over, those of all rows behind it are cut off too: each row goes on by "
+    "itself.",
+)
+def all_end_together(self, tokens, n):
+    return _draft(self, tokens, n, together=True)
+
+
+@mistake(
+    DRAFT,
+    "Token 0 counts as nothing found, as `or` and `if token` have it: ask whether it `is None`.",
+)
+def token_0_is_none(self, tokens, n):
+    return _draft(self, tokens, n, known=bool)
+
+
+@mistake(
+    DRAFT,
     "The first tokens of the text are the context: look at its last.",
 )
 def from_the_front(self, tokens, n):
@@ -703,6 +756,31 @@ def last_of_equals(acceptance, cost, longest, call=None):
 
 @mistake(
     CHOOSE,
+    "Of two that are as quick the first drafter is taken, though it needs more guesses: of equals, "
+    "fewer guesses come first. Go through n outside, drafters inside.",
+)
+def first_drafter_first(acceptance, cost, longest, call=None):
+    call = check_costs(acceptance, cost, longest, call)
+    best, most = (0, 0), 1 / call[0]
+    for i, (alpha, each) in enumerate(zip(acceptance, cost)):
+        for n in range(1, longest + 1):
+            speed = expected_tokens(alpha, n) / (n * each + call[n])
+            if speed > most:
+                best, most = (i, n), speed
+    return best
+
+
+@mistake(
+    CHOOSE,
+    "With α = 1 only the n guesses are counted: the token that follows them comes as well, n + 1.",
+)
+def n_for_certain(acceptance, cost, longest, call=None):
+    return _choose(acceptance, cost, longest, call,
+                   tokens=lambda alpha, n: n if alpha == 1 else expected_tokens(alpha, n))  # fmt: skip
+
+
+@mistake(
+    CHOOSE,
     "The difference of tokens and time is compared: what counts is how many tokens come in a time, "
     "their ratio.",
 )
@@ -814,13 +892,13 @@ def without_end(length, drafted, accepted, longest=16):
 
 
 @mistake(
-    ADAPT, "A row that was right in all of its guesses is needed in every row: the most decide."
+    ADAPT, "One row with a refused guess is enough for fewer: the rows vote, and a tie means more."
 )
 def all_must_agree(length, drafted, accepted, longest=16):
     return _adapt(length, drafted, accepted, longest, wins=lambda more, fewer: fewer == 0)
 
 
-@mistake(ADAPT, "One row that was right is enough for more: the most decide.")
+@mistake(ADAPT, "One row that was right is enough for more: the rows vote, and a tie means more.")
 def one_is_enough(length, drafted, accepted, longest=16):
     return _adapt(length, drafted, accepted, longest, wins=lambda more, fewer: more > 0)
 
@@ -836,6 +914,11 @@ def by_tokens(length, drafted, accepted, longest=16):
                   wins=lambda more, fewer: 2 * sum(accepted) >= sum(drafted))  # fmt: skip
 
 
+@mistake(ADAPT, "Where nobody speaks, the length grows, as if 0 against 0 were a tie: it stays.")
+def silence_grows(length, drafted, accepted, longest=16):
+    return _adapt(length, drafted, accepted, longest, silent=2)
+
+
 @mistake(ADAPT, "Where nobody speaks, the length shrinks: it stays.")
 def silence_shrinks(length, drafted, accepted, longest=16):
     return _adapt(length, drafted, accepted, longest, silent=-1)
@@ -847,7 +930,8 @@ def first_row_only(length, drafted, accepted, longest=16):
 
 
 @mistake(
-    ADAPT, "The new length is as many as were accepted and one more: what is asked for is slower."
+    ADAPT,
+    "The new length is as many as were accepted and one more: asked for are small steps, + 2, − 1.",
 )
 def follows_the_last(length, drafted, accepted, longest=16):
     return max(1, min(max(accepted) + 1, longest))

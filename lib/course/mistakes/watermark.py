@@ -537,6 +537,30 @@ def reversed_context(tokens, key, gamma=0.25, width=2, n_prompt=0, count_repeats
                      context=lambda ids, place: ids[place - width : place][::-1])  # fmt: skip
 
 
+@mistake(
+    DETECT,
+    "The sum is done in float32, which has 7 digits: the logarithms of the factorials are large, and "
+    "what is left of them is not exact. Make k a float64.",
+)
+def in_float32(tokens, key, gamma=0.25, width=2, n_prompt=0, count_repeats=False):
+    def tail(g, n, gamma):
+        k = torch.arange(g, n + 1, dtype=torch.float32)
+        ways = math.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
+        terms = ways + k * math.log(gamma) + (n - k) * math.log(1 - gamma)
+        return min(1.0, terms.logsumexp(0).exp().item()) if n else 1.0
+
+    return _detected(tokens, key, gamma, width, n_prompt, count_repeats, tail=tail)
+
+
+@mistake(
+    DETECT,
+    "With nothing to count the p-value is 0, as if that were a proof: nothing proves nothing, it is 1.",
+)
+def nothing_is_proof(tokens, key, gamma=0.25, width=2, n_prompt=0, count_repeats=False):
+    return _detected(tokens, key, gamma, width, n_prompt, count_repeats,
+                     tail=lambda g, n, gamma: binomial_tail(g, n, gamma) if n else 0.0)  # fmt: skip
+
+
 # --- gumbel_sample --------------------------------------------------------------------------------
 
 SAMPLE = "lib.watermark.gumbel_sample"
@@ -682,6 +706,16 @@ def seeded_generator(logits, context, key, temperature=1.0):
 
 @mistake(
     SAMPLE,
+    "The numbers are rounded to float32: one next to 1 becomes 1, its noise infinite, and a token is "
+    "drawn that is as good as impossible. Stay in float64.",
+)
+def rounded_numbers(logits, context, key, temperature=1.0):
+    return _drawn(logits, context, key, temperature,
+                  score=lambda x, u, t: x / t - (-u.float().log()).log())  # fmt: skip
+
+
+@mistake(
+    SAMPLE,
     "A temperature of 0 divides by 0: the likeliest token should be taken.",
 )
 def divided_by_0(logits, context, key, temperature=1.0):
@@ -817,6 +851,15 @@ def scored_by_sum(tokens, key, width=2, n_prompt=0):
 
 @mistake(
     SCORE,
+    "The numbers are rounded to float32: one next to 1 becomes 1, and a single token scores infinity, "
+    "whoever wrote it. Stay in float64.",
+)
+def score_in_float32(tokens, key, width=2, n_prompt=0):
+    return _scored(tokens, key, width, n_prompt, each=lambda u: -(1 - u.float()).log())
+
+
+@mistake(
+    SCORE,
     "A width below 0 goes through: raise a ValueError, as check_settings does.",
 )
 def any_width(tokens, key, width=2, n_prompt=0):
@@ -936,6 +979,38 @@ def cut_off(tokens, share, kind, vocab_size, generator=None):
     check_edit(share, kind, vocab_size)
     n = int(share * len(tokens))
     return _edited(tokens, share, kind, vocab_size, generator, n=n)
+
+
+@mistake(
+    EDIT,
+    "The number of edits is rounded up: round() goes to the nearest, .4 down and .6 up.",
+)
+def rounded_up(tokens, share, kind, vocab_size, generator=None):
+    check_edit(share, kind, vocab_size)
+    return _edited(tokens, share, kind, vocab_size, generator, n=math.ceil(share * len(tokens)))
+
+
+@mistake(
+    EDIT,
+    "One new token is drawn for all places: draw anew at each.",
+)
+def one_for_all(tokens, share, kind, vocab_size, generator=None):
+    check_edit(share, kind, vocab_size)
+    one = int(torch.randint(vocab_size - (kind == "replace"), (), generator=generator))
+    return _edited(tokens, share, kind, vocab_size, generator,
+                   new=lambda ids, place: one + (kind == "replace" and one >= ids[place]))  # fmt: skip
+
+
+@mistake(
+    EDIT,
+    "One of v − 1 tokens is drawn, but the old one is not stepped over: it may come again, and the last "
+    "never does. Add 1 from the old one on, new + (new >= old).",
+)
+def not_stepped_over(tokens, share, kind, vocab_size, generator=None):
+    if kind != "replace":
+        return _edited(tokens, share, kind, vocab_size, generator)
+    return _edited(tokens, share, kind, vocab_size, generator,
+                   new=lambda ids, place: int(torch.randint(vocab_size - 1, (), generator=generator)))  # fmt: skip
 
 
 @mistake(
