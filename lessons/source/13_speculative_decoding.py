@@ -463,8 +463,8 @@ print(f"after {stays} stayed: {len(reader.cache[0])}")
 # %% [markdown]
 # ### Exercise: `speculative_step`
 #
-# Guess, check in one call, accept, write down, forget. `align_right` pushes every −1 to the
-# front of its row.
+# Guess, check in one call, accept, write down, forget. `align_right(tokens, width)` pushes every −1
+# to the front of its row, wherever it stands, and keeps the last `width` columns.
 
 # %% exercise="lib.speculative.speculative_step"
 # 1. The drafter's guesses (b m) and what they were drawn from.
@@ -681,8 +681,8 @@ explore(draw_gain, alt=say_gain, acceptance=(0.0, 1.0, 0.05), cost=(0.0, 1.0, 0.
 # %% [markdown]
 # ### Exercise: `choose_drafter`
 #
-# Several drafters, each with its α and its cost: who, and how many? `check_costs` refuses
-# what makes no sense, and gives back what a call costs for each n.
+# Several drafters, each with its α and its cost: who, and how many? `check_costs` takes the same four
+# arguments in the same order, refuses what makes no sense, and gives back what a call costs for each n.
 
 # %% exercise="lib.speculative.choose_drafter"
 # 1. Check. Nobody guesses: one token for call[0]; that is what has to be beaten.

@@ -380,7 +380,8 @@ print("green:", green_list(context[0], 1, 6).nonzero().flatten().tolist())
 # ### Exercise: `detect`
 #
 # The sum is done with logarithms, for the factors leave every range: `math.lgamma(n + 1)` is the
-# logarithm of n!, `torch.lgamma` takes tensors.
+# logarithm of n!, `torch.lgamma` takes tensors (in float64: the logarithms are large). The answer
+# is `Detection(n, g, p, mean, variance)`.
 
 # %% exercise="lib.watermark.detect"
 # 1. Check the settings. Walk over the places that have a whole context and are no prompt.
@@ -696,8 +697,8 @@ assert mean(strong, "found") > 0.97 and mean(strong, "consistent") < 0.1 < 0.35 
 
 # %% [markdown]
 # To be found in 99 of 100 texts of 200 tokens, a green list needs a δ of 5. What that costs is
-# everything: the perplexity, as `mini` without the mark sees it, goes from 2.0 to 3.6, and of every
-# forty-odd stories without a slip one or two are left. δ = 4 spoils nearly as much, and misses one
+# everything: the perplexity, as `mini` without the mark sees it, goes from 2.0 to 3.6, and of the 46
+# stories in a hundred that were without a slip two or three are left. δ = 4 spoils nearly as much, and misses one
 # text in ten. Neither fewer green tokens nor more help. This is a **negative result**: at this
 # entropy, there is no more to be had *by making words likelier that are not likely*.
 #
@@ -733,7 +734,8 @@ print("u^(1/p)  ", (u ** (1 / chance)).float())
 #
 # ### Exercise: `gumbel_sample`
 #
-# The power underflows where p is small: use the form with logarithms, in float64.
+# Use the form with logarithms: it needs neither a power nor a softmax. Stay in float64, as
+# `keyed_uniform` gives it: in float32 a u next to 1 becomes 1, and its noise infinite.
 
 # %% exercise="lib.watermark.gumbel_sample"
 # 1. A temperature below 0 is an error; at 0, the likeliest token.
@@ -869,7 +871,7 @@ for i in weakest:
     print(textwrap.fill(tokenizer.decode(gumbel[i])[-420:], 88))
 
 # %% [markdown]
-# Both tell what the town has told a hundred times, the quick and the slow one, the scooter in the rain, the
+# Both tell what the town has told a hundred times, the quick and the slow one, the scooter that is shared, the
 # moral behind it. Whoever writes what *must* be written cannot be recognised by it: these are long
 # stretches where the dice were not asked.
 #
