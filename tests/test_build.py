@@ -40,6 +40,7 @@ class House:
         self.root = root
         self.lib = root / "lib"
         self.executed: list[str] = []
+        self.picture = root / "lessons" / "house.svg"
         (root / "lessons" / "source").mkdir(parents=True)
         self.lib.mkdir()
         shutil.copy(ROOT / "lib" / "attention.py", self.lib)
@@ -54,6 +55,7 @@ class House:
     def files(self) -> dict[str, bytes]:
         """Every notebook, byte for byte."""
         found = [*self.root.glob("lessons/*.*"), *self.root.glob("solutions/*.*")]
+        found = [p for p in found if p != self.picture]
         return {str(p.relative_to(self.root)): p.read_bytes() for p in sorted(found)}
 
     def solution(self, name: str = "00_start_here") -> Path:
@@ -68,6 +70,8 @@ def move_into(root: Path, patch: pytest.MonkeyPatch) -> House:
     patch.setattr(build, "SOURCES", root / "lessons" / "source")
     patch.setattr(build, "BLANK", root / "lessons")
     patch.setattr(build, "SOLVED", root / "solutions")
+    patch.setattr(build, "finished", lambda: "<svg>a house</svg>\n")
+    house.picture.write_text(build.finished())
     return house
 
 
@@ -429,6 +433,15 @@ def test_stale_source(quick: House, capsys: pytest.CaptureFixture[str]) -> None:
     is_stale(quick, capsys, BLANK_FILE, SOLVED_FILE)
     quick.lesson(PLAIN.replace("# %%\ntwo", '# %% tags=["nbval-check-output"]\ntwo'))
     is_stale(quick, capsys, BLANK_FILE, SOLVED_FILE)
+
+
+def test_stale_picture(quick: House, capsys: pytest.CaptureFixture[str]) -> None:
+    quick.lesson(PLAIN)
+    main([])
+    quick.picture.write_text("<svg>a hut</svg>\n")
+    is_stale(quick, capsys, "lessons/house.svg")
+    assert main(["00"]) == 0 and "hut" in quick.picture.read_text(), "one lesson, one lesson"
+    assert main([]) == 0 and quick.picture.read_text() == build.finished()
 
 
 def test_stale_lesson_edited_by_hand(quick: House, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """What is rendered, run: solutions give what they show, lessons run blank, visitors can start.
 
-The slow part of the tests. Solutions take all cores, one after the other, and about as long as their
-cells; what else is run here keeps to one core, and two of them may run side by side.
+The slow part of the tests. Solutions take all cores, one after the other, and about as long as
+their cells; what else is run here keeps to one core, and two of them may run side by side.
 """
 
 from __future__ import annotations
@@ -242,14 +242,20 @@ def hosted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
         "TOKENS_LIB": None,
         "PYTHONPATH": None,
         "PIP_NO_INDEX": "1",  # nothing is missing, so nothing may be installed
+        "OMP_NUM_THREADS": "1",
     }
 
 
 def visit(stem: str, hosted: dict[str, str | None], folder: Path) -> tuple[list[Any], float]:
-    """Open a lesson in an empty folder, and run it as far as its first exercise."""
+    """Open a lesson in an empty folder: its first cell, its imports, its first exercise.
+
+    What stands between them is run on the same files as a blank lesson (above); of the first lesson
+    here as well, with the checkpoints that it opens.
+    """
     notebook = load(BLANK / f"{stem}.ipynb")
     cells = code_cells(notebook)
-    first = cells.index(exercise_cells(notebook)[0])
+    first = exercise_cells(notebook)[0]
+    shown = cells[: cells.index(first)] if stem == STEMS[0] else cells[:2]
     before = new_code_cell(
         "import importlib.util, importlib.metadata\n"
         "assert importlib.util.find_spec('lib') is None, 'this host knows the course'\n"
@@ -259,7 +265,7 @@ def visit(stem: str, hosted: dict[str, str | None], folder: Path) -> tuple[list[
         "import lib, torch\nprint(lib.__file__)\n"
         "assert torch.__version__.split('+')[0] == torch_before.split('+')[0]"
     )
-    notebook = new_notebook(cells=[before, *cells[: first + 1], after])
+    notebook = new_notebook(cells=[before, *shown, first, after])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(hosted["JUPYTER_PATH"]))
         seconds = run(notebook, folder, **hosted)

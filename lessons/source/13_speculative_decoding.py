@@ -1012,8 +1012,8 @@ right.set(xlabel="texts at once", ylabel="times as fast (lookup)", ylim=(0, 2.4)
 right.set_xticks(crowds)
 show(
     figure,
-    alt="Left: acceptance against temperature. The eight bits stay near one; the taught layers fall a little; "
-    "the lookup falls furthest. Right: the lookup's gain against the number of texts at once, falling.",
+    alt="Left: acceptance against temperature. The eight bits stay near one; the taught layers stay near "
+    "their start up to temperature 1 and fall behind it; the lookup falls all the way. Right: the lookup's gain against the number of texts at once, falling.",
 )
 
 # %% [markdown]

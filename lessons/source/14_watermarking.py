@@ -274,8 +274,8 @@ axes.legend(fontsize=9)
 show(
     figure,
     alt="How far the count is beyond one half, against the tokens read. For the text as it was written "
-    "the line climbs to the end. With token 100 deleted it climbs as before up to there, then falls just as "
-    "steeply, nearly back to zero.",
+    "the line climbs to the end. With token 100 deleted it climbs as before up to there, then falls for "
+    "the rest of the text, and loses most of what it had gained.",
 )
 print(
     f"z, the middle one of 32 texts: {z_whole:.1f}; after one deleted token: {z_cut:.1f}"
@@ -627,7 +627,7 @@ show(
     figure,
     alt="Left: a histogram of the entropy of mini's next token; most tokens stand at almost zero, with a long "
     "thin tail up to four nats. Right: what a bonus of 2 adds to the chance of a green token, against the "
-    "entropy: nothing at zero, more than a third above one nat.",
+    "entropy: nothing at zero, more and more as it grows, a third and more above two nats.",
 )
 print(
     f"entropy on average {entropy.mean():.2f} nats; below 0.1: {(entropy < 0.1).float().mean():.0%}"
