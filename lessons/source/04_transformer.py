@@ -834,8 +834,9 @@ class Nothing(nn.Module):
 
 
 class NoStream(Block):
-    def forward(self, x: Tensor, *doors: object) -> Tensor:
-        return self.mlp(self.mlp_norm(self.attend(self.attention_norm(x), *doors)))
+    def forward(self, x: Tensor, *doors: object, **more: object) -> Tensor:
+        seen = self.attend(self.attention_norm(x), *doors, **more)
+        return self.mlp(self.mlp_norm(seen))
 
 
 def without(part: str) -> Transformer:
