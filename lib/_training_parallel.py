@@ -16,8 +16,11 @@ from torch import Tensor, nn
 
 
 def start() -> torch.device:
-    """Join the other processes, if torchrun started some; the device that is this one's."""
-    on_gpu = torch.cuda.is_available()
+    """Join the other processes, if torchrun started some; the device that is this one's.
+
+    A GPU each, where there are as many GPUs; with fewer, all of them compute on the processor.
+    """
+    on_gpu = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_RANK", 0))
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if on_gpu else "gloo")

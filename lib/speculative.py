@@ -364,7 +364,8 @@ class SeveralDrafters(Drafter):
             self.heard([0] * len(tokens), [0] * len(tokens))
         self.chosen = None
         n_vocab = self.drafters[0].draft(tokens, 0)[1].size(-1)
-        return tokens.new_zeros(len(tokens), 0), torch.zeros(len(tokens), 0, n_vocab)
+        nothing = torch.zeros(len(tokens), 0, n_vocab, device=tokens.device)
+        return tokens.new_zeros(len(tokens), 0), nothing
 
     def most(self, n: int) -> int:
         """How many may be guessed where n are asked for: no more than the costs are known of."""
