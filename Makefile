@@ -23,7 +23,7 @@ REFERENCE := TOKENS_LIB=reference
 lab: .venv/.lab
 	@$(BIN)/python -m jupyterlab $(AS_ROOT) $(ARGS) lessons/00_start_here.ipynb
 
-# First what needs one core, on all of them at once; then, one at a time, what takes them all.
+# First what needs one core, on all of them at once; then, one at a time, what is timed.
 test: .venv/.dev
 ifdef ARGS
 	@$(REFERENCE) $(BIN)/python -m pytest $(ARGS)

@@ -66,7 +66,8 @@ def test_mistake_is_caught_and_named(entry: Exercise, known: Mistake, capsys) ->
     assert said.startswith("✗"), said
     assert known.sentence in " ".join(said.split()), said
     assert bound.__code__ is known.function.__code__, "the name stays the learner's own function"
-    assert grade(twin(known.function), entry.name) < 1.0
+    if known is entry.mistakes[0]:  # marks come from the same verdict
+        assert grade(twin(known.function), entry.name) < 1.0
 
 
 @pytest.mark.parametrize(("entry", "function"), RIGHT, ids=ids(RIGHT))
@@ -74,7 +75,8 @@ def test_other_right_answers_pass(entry: Exercise, function, capsys) -> None:
     exercise_cell(entry.name)(twin(function))
     said = capsys.readouterr().out
     assert said.startswith("✓"), said
-    assert grade(twin(function), entry.name) == 1.0
+    if function is VARIANTS[entry.name][0]:
+        assert grade(twin(function), entry.name) == 1.0
 
 
 @pytest.mark.parametrize("entry", EXERCISES, ids=lambda e: e.name)

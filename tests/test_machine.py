@@ -53,6 +53,7 @@ def test_as_many_steps_as_fit(
     seconds: float, steps: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TOKENS_SHORT", raising=False)
+    monkeypatch.delenv("TOKENS_PATIENCE", raising=False)
     assert fit_steps(200, seconds, within=100) == steps
     assert (capsys.readouterr().out == "") is (steps == 200)
 
@@ -63,6 +64,15 @@ def test_a_short_run_is_short_and_says_so(
     monkeypatch.setenv("TOKENS_SHORT", "1")
     assert fit_steps(200, 0.1, within=100) == 8
     assert "TOKENS_SHORT" in capsys.readouterr().out
+
+
+def test_patience_gives_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOKENS_SHORT", raising=False)
+    monkeypatch.setenv("TOKENS_PATIENCE", "2.5")
+    assert fit_steps(200, 1.0, within=60) == 148
+    monkeypatch.setenv("TOKENS_PATIENCE", "much")
+    with pytest.raises(ValueError, match="TOKENS_PATIENCE is 'much'"):
+        fit_steps(200, 1.0, within=60)
 
 
 @pytest.mark.parametrize("n_steps", [0, 4, 10])

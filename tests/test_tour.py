@@ -23,6 +23,7 @@ from lib.course.floors import FLOORS
 from lib.course.tour import Found, Stage, Told, Tour, tour
 
 NAMES = ["train", "align", "distil", "decode", "watermark"]
+pytestmark = pytest.mark.xdist_group("tour")  # one short tour for all of them
 
 
 class Reader(HTMLParser):

@@ -49,7 +49,8 @@ from torch import Tensor, nn
 from lib.checkpoint import load, load_tokenizer, read_card, shipped
 from lib.corpora import read
 from lib.corpora.town import check_story, story
-from lib.course import exercise, fit_steps, given, hint, progress, settle, show, solution  # fmt: skip
+from lib.course import exercise, fit_steps, given, hint, how_many
+from lib.course import progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.studies import openings, study, write_stories
 from lib.course.widgets import explore
@@ -85,7 +86,7 @@ print(tale)
 # itself. We can measure whether a model *understands*, and not only whether it sounds so.
 
 # %%
-stories = list(read("town", part="village", size=12_000))
+stories = list(read("town", part="village", size=how_many(12_000, short=1000)))  # fmt: skip
 print(stories[6])
 
 # %%
@@ -602,6 +603,7 @@ for precision, rate in speeds.items():
 
 # %%
 N_STEPS = fit_steps(600, BATCH * N_CONTEXT / max(speeds.values()), within=90)
+N_TOLD = how_many(40, short=4)  # stories of its own at each stop
 
 unread = list(read("town", part="village", split="held_out", size=100))
 unread_tokens = encode_documents(unread, tokenizer, progress=False)
@@ -624,7 +626,7 @@ def measure(model: Transformer) -> dict[str, Any]:
     """Surprise on stories that it has not read, and what the checker says of its own."""
     where = document_starts(unread_tokens, END)
     loss = evaluate_loss(model, unread_tokens, 512, starts=where)
-    written = write_stories(model, tokenizer, n=40, temperature=0.3)
+    written = write_stories(model, tokenizer, n=N_TOLD, temperature=0.3)
     return {
         "bits_per_byte": bits_per_byte(loss, len(unread_tokens), unread_bytes),
         "stories": judge(written),
@@ -754,7 +756,7 @@ for reason, count in reasons.most_common(6):
 # the text:
 
 # %%
-written = write_stories(mini, tokenizer, n=40, temperature=0.3, begin=openings(40))
+written = write_stories(mini, tokenizer, n=N_TOLD, temperature=0.3, begin=openings(N_TOLD))  # fmt: skip
 of_mini, results = judge(written), read_card(shipped("mini"))["results"]
 shares = ", ".join(f"{name} {share:.0%}" for name, share in of_mini.items())
 print(f"mini, after {results['tokens']:,} tokens: {shares}")
@@ -1015,7 +1017,7 @@ def surprise(model: Transformer) -> dict[str, float]:
 records = train(
     pythonist,
     lambda step, g: next_token_batch(train_ids, 16, 128, g),
-    100,
+    how_many(100, short=8),
     make_optimizer(pythonist, "muon", lr=0.02, embedding_lr=0.01),
     precision=best_precision(device),
     evaluate=surprise,

@@ -46,7 +46,7 @@ from lib.attention import causal_mask
 from lib.checkpoint import load, load_tokenizer, shipped
 from lib.corpora import read
 from lib.corpora.town import check_story
-from lib.course import exercise, given, hint, progress, settle, show, solution
+from lib.course import exercise, given, hint, how_many, progress, settle, show, solution  # fmt: skip
 from lib.course.figures import use_style
 from lib.course.widgets import explore
 from lib.generation import Automaton, Constraint, Processor, check_not_negative
@@ -143,7 +143,7 @@ def threes(text: str) -> list[tuple[str, ...]]:
     return list(zip(words, words[1:], words[2:]))
 
 
-openings = [[END, *tokenizer.encode(story)[:5]] for story in held_out[:8]]
+openings = [[END, *tokenizer.encode(story)[:5]] for story in held_out[: how_many(8, short=2)]]  # fmt: skip
 different = {}
 for name, temperature in (("by lot", 1.0), ("greedy", 0.0)):
     endless = finished_generate(model, openings, 370, temperature=temperature,
@@ -670,7 +670,7 @@ six = [
     [END, *tokenizer.encode(story)[: 3 + 5 * i]] for i, story in enumerate(held_out[:6])
 ]
 alike = 0
-for temperature, seed in [(0, 0), (1, 0), (1, 1), (1, 2)]:
+for temperature, seed in [(0, 0), (1, 0), (1, 1), (1, 2)][: how_many(4, short=2)]:
     first, second = (
         generate(model, six, 40, temperature=temperature, cache=cache,
                  generator=torch.Generator().manual_seed(seed))
@@ -700,7 +700,7 @@ def clock(n: int, **settings: object) -> list[float]:
     return [(b - a) * 1e3 for a, b in pairwise(stamps)]
 
 
-N = 240
+N = how_many(240, short=60)
 took = {"no cache": clock(N, cache=False), "cache": clock(N)}
 early = {name: statistics.median(ms[5:35]) for name, ms in took.items()}
 late = {name: statistics.median(ms[-30:]) for name, ms in took.items()}
@@ -879,7 +879,7 @@ assert valid == {"free": 0, "constrained": 20}
 
 
 # %%
-def write_stories(seed: int, copies: int = 4, temperature: float = 1.0,
+def write_stories(seed: int, copies: int = how_many(4, short=1), temperature: float = 1.0,
                   **settings: float) -> list[str]:  # fmt: skip
     """For each of eight beginnings, `copies` stories."""
     starts = [" ".join(story.split()[:8]) for story in held_out[:8]] * copies
@@ -925,7 +925,7 @@ for name, x in tqdm([(name, x) for name, xs in ranges.items() for x in xs]):
     options = {"min_p": 0.1} if name == "repetition_penalty" else {}
     texts[name, x] = write_stories(0, **{name: x}, **options)
     scores[name, x] = judge(texts[name, x])
-greedy_score = judge(write_stories(0, copies=1, temperature=0) * 4)
+greedy_score = judge(write_stories(0, copies=1, temperature=0) * how_many(4, short=1))  # fmt: skip
 town_score = judge(held_out[8:])
 
 print("greedy and town", *(f"{r['quality']:.2f}" for r in (greedy_score, town_score)),

@@ -49,7 +49,8 @@ from lib.checkpoint import keep, load, load_tokenizer, read_card, start_from
 from lib.corpora import read
 from lib.corpora.town import Instruction, check_story, follows, instruction
 from lib.corpora.town import chat as town_chat
-from lib.course import exercise, fit_steps, given, hint, progress, settle, show, solution  # fmt: skip
+from lib.course import exercise, fit_steps, given, hint, how_many
+from lib.course import progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.studies import openings, write_stories
 from lib.course.widgets import explore
@@ -478,7 +479,7 @@ torch.testing.assert_close(parts[0][0] + parts[1][0], packed_loss, rtol=1e-4, at
 # not have.
 
 # %%
-held_out = conversations(400, "held_out", 3)
+held_out = conversations(how_many(400, short=40), "held_out", 3)
 for made in (held_out[2], held_out[3], held_out[7]):
     for message in made.messages:
         print(f"{message['role']:9} │ {message['content']}")
@@ -529,7 +530,7 @@ single = [made for made in held_out if len(made.prompt) == 1][:160]
 lines = quiz([as_quiz(made) for made in single])
 exact = sum(map(follows, single, lines)) / len(single)
 
-own = [text.split("\nAnswer: ") for text in read("town", part="questions", split="held_out", size=60)]  # fmt: skip
+own = [text.split("\nAnswer: ") for text in read("town", part="questions", split="held_out", size=how_many(60, short=20))]  # fmt: skip
 known = [line == o[1].split("\n")[0] for line, o in zip(quiz([o[0] for o in own]), own)]
 print(f"chat format: follows {base['follows']:.0%}, stops {base['stops']:.0%}")
 print(
@@ -795,7 +796,8 @@ def as_storyteller(model: Transformer) -> tuple[float, float]:
     """Surprise in bits a byte; and of its own stories, the share without a slip."""
     starts = document_starts(unread_tokens, END)
     loss = evaluate_loss(model, unread_tokens, 384, starts=starts)
-    told = write_stories(model, tokenizer, n=12, temperature=0.3, begin=openings(12))
+    n = how_many(12, short=2)
+    told = write_stories(model, tokenizer, n, temperature=0.3, begin=openings(n))
     good = sum(check_story(tale).consistent for tale in told) / len(told)
     return bits_per_byte(loss, len(unread_tokens), unread_bytes), good
 

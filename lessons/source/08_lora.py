@@ -43,7 +43,7 @@ from lib.chat import reply
 from lib.checkpoint import load, load_tokenizer, start_from
 from lib.corpora import read
 from lib.corpora.town import Instruction, follows, identity, instruction, reversal
-from lib.course import exercise, fit_steps, given, hint
+from lib.course import exercise, fit_steps, given, hint, how_many
 from lib.course import progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.widgets import explore
@@ -372,7 +372,7 @@ explore(draw_cut, alt=lambda rank: f"The change of a layer, whole and cut to ran
 # %%
 mini = linear_layers(load(start_from("mini")))
 grown = {name: (before[name].weight - mini[name].weight).detach() for name in before}
-asked = [instruction(i, "held_out") for i in range(120)]
+asked = [instruction(i, "held_out") for i in range(how_many(120, short=20))]
 asked = [a for a in asked if a.kind != "identity"][:80]
 of_growth, followed = held_by_first(list(grown.values())), {}
 for r in (4, 32, 128):
@@ -614,8 +614,8 @@ for name, (where, r) in places.items():
 # least one word follows another that it never follows in training. Before:
 
 # %%
-back_rows = rows_of([reversal(i) for i in range(4000)])
-back_held_out = [reversal(i, "held_out") for i in range(100)]
+back_rows = rows_of([reversal(i) for i in range(how_many(4000, short=400))])
+back_held_out = [reversal(i, "held_out") for i in range(how_many(100, short=16))]
 model = load(home, device)
 ask(model, *(a.prompt[-1]["content"] for a in back_held_out[:3]))
 print(f"right: {follow_rate(model, back_held_out):.0%}")
@@ -695,7 +695,7 @@ for name, r, alpha in (("rank 2", 2, 16), ("rank 1", 1, 16), ("rank 1, α = 2", 
         evaluate_every=N_STEPS // 4)  # fmt: skip
     right[name] = follow_rate(narrow[name], back_held_out)
     print(f"{name:14} lists {right[name]:.0%}")
-pip, _ = adapt(pip_rows, ATTENTION, 1, 30, n_rows=2)
+pip, _ = adapt(pip_rows, ATTENTION, 1, how_many(30, short=8), n_rows=2)
 print(f"rank 1         called Pip {follow_rate(pip, pip_held_out):.0%}")
 
 # %%

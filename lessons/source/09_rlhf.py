@@ -53,6 +53,7 @@ from lib.course import (
     fit_steps,
     given,
     hint,
+    how_many,
     progress,
     settle,
     show,
@@ -143,7 +144,7 @@ def questions(n: int, split: str) -> list[list[int]]:
 
 
 question_of: dict[tuple[int, ...], list[dict[str, str]]] = {}
-asked, unseen = questions(1000, "train"), questions(256, "held_out")
+asked, unseen = questions(1000, "train"), questions(how_many(256, short=24), "held_out")  # fmt: skip
 
 few = [question for question in unseen[:24] for _ in range(16)]
 written = rollout(assistant, few, 64, stop=[END], generator=chance)
@@ -340,7 +341,7 @@ N_READ = fit_steps(60, fastest(trial), within=35)
 hurried, _ = learn_rewards(pairs, N_READ)
 
 # %%
-test = encoded_pairs(512, "held_out")  # labelled with care
+test = encoded_pairs(how_many(512, short=64), "held_out")  # labelled with care
 longer = torch.tensor([len(pair["chosen"]) > len(pair["rejected"]) for pair in test])
 shorter = torch.tensor([len(pair["chosen"]) < len(pair["rejected"]) for pair in test])
 
@@ -875,7 +876,9 @@ explore(
 
 # %%
 reward_model = copy.deepcopy(finished)
-first = rollout(assistant, asked[:128], 64, stop=[END], generator=chance)
+first = rollout(
+    assistant, asked[: how_many(128, short=16)], 64, stop=[END], generator=chance
+)
 reward_model.normalise(first.texts, precision=PRECISION)
 critic = Critic(reward_model)
 
@@ -907,6 +910,9 @@ def town_says(written: Rollout) -> dict[str, float]:
             "wrong": statistics.mean(verdict.wrong != "" for verdict in verdicts)}  # fmt: skip
 
 
+N_ANSWERS = how_many(64, short=8)  # in each step
+
+
 def teach(
     n_steps: int, kl_weight: float, lr: float = 1e-4, seed: int = 0
 ) -> tuple[Transformer, History]:
@@ -918,7 +924,7 @@ def teach(
                        {"params": list(critic.parameters()), "lr": 2e-3}])  # fmt: skip
 
     def draw(step: int, generator: torch.Generator) -> list[list[int]]:
-        chosen = torch.randint(len(asked), (64,), generator=generator)
+        chosen = torch.randint(len(asked), (N_ANSWERS,), generator=generator)
         return [asked[i] for i in chosen.tolist()]
 
     def make_batch(written: Rollout) -> tuple[dict[str, Tensor], dict[str, float]]:
@@ -926,7 +932,7 @@ def teach(
         batch = ppo_batch(written, rewards, assistant, critic,
                           kl_weight=kl_weight, precision=PRECISION)  # fmt: skip
         k1, _, _ = kl_estimates(batch["log_probs"], batch["ref_log_probs"])
-        return batch, {**town_says(written), "k1": k1[written.mask].sum().item() / 64}
+        return batch, {**town_says(written), "k1": k1[written.mask].sum().item() / N_ANSWERS}  # fmt: skip
 
     history = learn_from_rollouts(
         policy, draw, make_batch, ppo_loss(critic), optimizer, n_steps, n_minibatches=2,

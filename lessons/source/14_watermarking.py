@@ -44,7 +44,7 @@ from torch import Tensor
 
 from lib.checkpoint import load, load_tokenizer, start_from
 from lib.corpora import read
-from lib.course import exercise, given, hint, progress, settle, show, solution
+from lib.course import exercise, given, hint, how_many, progress, settle, show, solution  # fmt: skip
 from lib.course.figures import COLORS, use_style
 from lib.course.studies import study
 from lib.course.watermark_study import beginnings, first_story
@@ -75,10 +75,11 @@ END = tokenizer.special_tokens["<|endoftext|>"]  # before and after every docume
 KEY, OTHER = key_of("the mayor's cat"), key_of("the baker's dog")
 BEGINS = beginnings(200)
 PROMPTS = [[END, *tokenizer.encode(begin)] for begin in BEGINS]
+N_TEXTS = how_many(128, short=16)  # marked by each scheme
 
 
 def write(
-    mark: Processor | None = None, n: int = 128, n_tokens: int = 200, temperature: float = 1.0, seed: int = 0
+    mark: Processor | None = None, n: int = N_TEXTS, n_tokens: int = 200, temperature: float = 1.0, seed: int = 0
 ) -> list[list[int]]:  # fmt: skip
     """What `mini` makes of n beginnings. A watermark is a processor, and comes last."""
     chance = torch.Generator(mini.embedding.weight.device).manual_seed(seed)
@@ -137,8 +138,8 @@ def whole(texts: Sequence[list[int]]) -> list[int]:
 
 # %%
 stories = [tokenizer.encode(s) for s in read("town", part="stories", split="held_out", size=450, seed=4)]  # fmt: skip
-by_town = [([END, *s[:8]], s[8:]) for s in stories if len(s) >= SHORT + 8][:300]
-cool = write(n=200, n_tokens=SHORT, temperature=0.7)
+by_town = [([END, *s[:8]], s[8:]) for s in stories if len(s) >= SHORT + 8][:how_many(300, short=110)]  # fmt: skip
+cool = write(n=how_many(200, short=40), n_tokens=SHORT, temperature=0.7)
 chosen = whole(cool)
 of_town = features(*zip(*by_town))
 of_mini = features([PROMPTS[i] for i in chosen], [cool[i] for i in chosen])
@@ -247,7 +248,7 @@ assert first > 0.3 and max(rest) < first / 2
 # the same text after **one** token in the middle has been deleted.
 
 # %%
-turns = write(OddEvenWatermark(KEY, delta=5.0), n=32)
+turns = write(OddEvenWatermark(KEY, delta=5.0), n=how_many(32, short=8))
 prompts = PROMPTS[:32]
 
 
@@ -497,7 +498,7 @@ explore(
 # have one list for all places (`width=0`).
 
 # %%
-N_WINDOWS = 10_000
+N_WINDOWS = how_many(10_000, short=400)
 step = (len(reference) - 200) // N_WINDOWS
 windows = [reference[i * step : i * step + 200] for i in range(N_WINDOWS)]
 ways = {
@@ -605,7 +606,7 @@ assert shares["none"] == 0 and shares["δ = 2"] < 0.4 < 0.75 < shares["δ = 4"]
 
 # %%
 with torch.no_grad():
-    ids = torch.tensor([[*PROMPTS[i], *plain[i]][:200] for i in range(64)])
+    ids = torch.tensor([[*PROMPTS[i], *plain[i]][:200] for i in range(len(plain))[:64]])
     log_p = mini(ids).log_softmax(dim=-1)[:, 9:]  # after the beginning
 p = log_p.exp()
 entropy = -(p * log_p).sum(dim=-1).flatten()
@@ -958,7 +959,7 @@ def with_drafter(mark: Processor | None, kind: type[ModelDrafter] = ModelDrafter
     """Sixteen texts, and the share of guesses that were accepted."""
     tally = Tally()
     texts = speculate(
-        mini, kind(first_layers(mini, N_LAYERS)), PROMPTS[:16], 100, processors=[mark] if mark else [],
+        mini, kind(first_layers(mini, N_LAYERS)), PROMPTS[:how_many(16, short=2)], 100, processors=[mark] if mark else [],
         generator=torch.Generator().manual_seed(0), tally=tally,
     )  # fmt: skip
     return texts, tally.acceptance

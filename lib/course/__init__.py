@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lib.course.house import progress
     from lib.course.machine import fit_steps
     from lib.course.notebook import exercise, given, hint, settle, solution
+    from lib.course.short import how_many
 
 _HOME = {
     "exercise": "notebook",
@@ -25,6 +26,7 @@ _HOME = {
     "show": "figures",
     "fit_steps": "machine",
     "grade": "grading",
+    "how_many": "short",
     "progress": "house",
 }
 
@@ -34,6 +36,7 @@ __all__ = [
     "given",
     "grade",
     "hint",
+    "how_many",
     "progress",
     "settle",
     "show",

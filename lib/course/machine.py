@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 
+from lib.course.short import is_short
+
 BYTES_PER_PARAMETER = 16
 """In training, in float32: 4 for the weight, 4 for its gradient, 8 for AdamW's two averages."""
 TOKENS_PER_PARAMETER = 20
@@ -212,16 +214,31 @@ def fit_steps(n_steps: int, seconds: float, within: float) -> int:
     """`n_steps`, if steps of `seconds` each fit into `within` seconds; else as many as do.
 
     Always a multiple of 4 and at least 8, so that curves have their quarters. A machine that gets
-    fewer than `n_steps` is told so. With TOKENS_SHORT=1 in the environment it is 8 at once: enough
-    to see that a lesson runs, too little to see what it shows.
+    fewer than `n_steps` is told so. Two variables of the environment change it: TOKENS_PATIENCE=3
+    allows three times as long; with TOKENS_SHORT=1 it is 8 at once, enough to see that a lesson
+    runs, too little to see what it shows.
     """
     if n_steps < 8 or n_steps % 4:
         raise ValueError(f"n_steps is {n_steps}; it must be a multiple of 4, and 8 or more")
-    if os.environ.get("TOKENS_SHORT") == "1":
+    if is_short():
         print("TOKENS_SHORT=1: eight steps, to see that it runs.")
         return 8
+    within *= _patience()
     if n_steps * seconds <= within:
         return n_steps
     fewer = min(n_steps, max(8, int(within / seconds) // 4 * 4))
     print(f"{n_steps} steps would take {n_steps * seconds:.0f} s here: {fewer}, and worse results.")
+    print("(TOKENS_PATIENCE=3 in the environment allows three times as long.)")
     return fewer
+
+
+def _patience() -> float:
+    """How many times as long as planned a training may take."""
+    given = os.environ.get("TOKENS_PATIENCE", "1")
+    try:
+        times = float(given)
+    except ValueError:
+        times = 0.0
+    if not 0 < times < float("inf"):
+        raise ValueError(f"TOKENS_PATIENCE is {given!r}; expected a number above 0, such as 3")
+    return times

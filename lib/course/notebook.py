@@ -23,6 +23,9 @@ from lib.course.bank import Exercise, Function, find, owner_of
 from lib.course.judge import Verdict, judge
 from lib.course.portable import function_source, standalone_source
 from lib.course.reference import installed, reference
+from lib.course.short import leave_claims_out
+
+leave_claims_out()
 
 T = TypeVar("T")
 

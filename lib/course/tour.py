@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from tqdm import tqdm
 
 from lib.course.figures import use_style
 from lib.course.machine import fit_steps
+from lib.course.short import is_short
 from lib.optim import Optimizer, learning_rate
 from lib.training import History, Loss, best_precision, train
 from lib.transformer import Transformer
@@ -228,7 +228,7 @@ def run(out: str | Path, seed: int = 0, short: bool = False, progress: bool = Tr
     from lib.course._tour_report import PAGE, place, report
     from lib.course._tour_stages import STAGES
 
-    short = short or os.environ.get("TOKENS_SHORT") == "1"
+    short = short or is_short()
     with place(out) as folder:
         start = time.perf_counter()
         told = tour(STAGES, seed, short, progress)
