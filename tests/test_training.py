@@ -814,6 +814,16 @@ def test_two_processes_that_count_unequally_many_tokens(tmp_path: Path) -> None:
     assert norms == pytest.approx(alone.column("gradient_norm"), abs=5e-6)  # measured: 1e-7
 
 
+def test_more_processes_than_gpus_stay_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert parallel.start() == torch.device("cpu") and not taken
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    assert parallel.start() == torch.device("cuda", 0) and taken == [0]
+
+
 def test_alone_nothing_is_shared() -> None:
     batch = draw(0, torch.Generator())
     assert parallel.share(batch) is batch
