@@ -61,7 +61,8 @@ def difference(expected: Any, got: Any, rtol: float, atol: float) -> Difference 
 def _difference(expected: Any, got: Any, rtol: float, atol: float, where: str) -> Difference | None:
     at = f"at {where}: " if where else ""
     if got is None and expected is not None:
-        return Difference("returned None", f"{at}returned None (is a `return` missing?)")
+        detail = f"{at}expected {brief(expected)}, got None (is a `return` missing?)"
+        return Difference("returned None", detail)
     if expected is None:
         return None if got is None else Difference("type", f"{at}expected None, got {brief(got)}")
     if isinstance(expected, torch.Tensor):

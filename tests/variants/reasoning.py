@@ -64,12 +64,12 @@ def with_where(
     if kl_weight != 0 and ref_log_probs is None:
         raise ValueError("ref_log_probs is missing")
     high = 1 + (clip_high if clip_high is not None else clip)
-    ratio = torch.exp(log_probs - old_log_probs)
+    ratio = torch.exp(torch.where(mask, log_probs - old_log_probs, 0.0))
     gain = advantages.unsqueeze(1)
     bounded = torch.where(gain >= 0, ratio.clamp(max=high), ratio.clamp(min=1 - clip))
     loss = -gain * bounded
     if kl_weight:
-        x = ref_log_probs - log_probs
+        x = torch.where(mask, ref_log_probs - log_probs, 0.0)
         loss = loss + kl_weight * (torch.expm1(x) - x)
     loss = loss * mask
     if average == "token":

@@ -146,13 +146,20 @@ def written(settings: dict[str, Any]) -> str:
 
 
 def loss_case(title: str, *lengths: int, near: bool = False, kl: float = 0.0, width: int | None = None,
-              apart: float = 0.25, seed: int = 0, **settings: Any) -> Case:  # fmt: skip
-    """A case on answers of these lengths; `near`: nothing was learnt since they were written."""
+              apart: float = 0.25, seed: int = 0, huge: bool = False, **settings: Any) -> Case:  # fmt: skip
+    """A case on answers of these lengths; `near`: nothing was learnt since they were written;
+    `huge`: outside of the mask ρ, and eˣ in the penalty, are more than a number can hold."""
 
     def inputs() -> tuple[Sequence[Tensor], dict[str, Any]]:
-        made = answers(*lengths, width=width, apart=0.0 if near else apart, seed=seed)
-        with_reference = {"ref_log_probs": elsewhere(made[0]), "kl_weight": kl} if kl else {}
-        return made, {**settings, **with_reference}
+        new, old, gains, mask = answers(
+            *lengths, width=width, apart=0.0 if near else apart, seed=seed
+        )
+        ref = elsewhere(new)
+        if huge:
+            new, old = new.masked_fill(~mask, -500.0), old.masked_fill(~mask, -1000.0)
+            ref = ref.masked_fill(~mask, 0.0)
+        with_reference = {"ref_log_probs": ref, "kl_weight": kl} if kl else {}
+        return (new, old, gains, mask), {**settings, **with_reference}
 
     return Case(
         title,
@@ -191,6 +198,11 @@ GRPO_LOSS = Exercise(
         loss_case("the same, one divisor", 5, 3, kl=0.2, average="constant", max_length=20, seed=6),
         loss_case("as many answers as columns", 2, 3, 1, 2, 3, width=5, average="token", seed=8),
         loss_case("answers of 1 token, the one that ends them", 1, 1, 4, seed=9),
+        loss_case("clip_high=0: ρ may fall, but not rise", 6, 4, apart=0.5, seed=4, clip_high=0.0),
+        loss_case("outside of the mask, exp overflows", 4, 2, 5, seed=10, huge=True),
+        loss_case(
+            "the same with a penalty, whose exp overflows too", 4, 2, 5, seed=10, huge=True, kl=0.3
+        ),
         loss_refused('average="mean"', {"average": "mean"}),
         loss_refused("one divisor, but which?", {"average": "constant"}),
         loss_refused("a penalty, but no reference", {"kl_weight": 0.1}),
@@ -199,9 +211,9 @@ GRPO_LOSS = Exercise(
     hints=(
         "Take one token: what is its ρ, what is its advantage, which of the two products is "
         "smaller? Only after that ask which tokens count, and what to divide by.",
-        "ρ = (log_probs - old_log_probs).exp(), (b t); the advantages need a second axis to line up "
-        "with it. torch.minimum takes the smaller product, clamp keeps ρ within its bounds. The "
-        "penalty is added to the loss of a token, before the mask.",
+        "ρ = (log_probs - old_log_probs).masked_fill(~mask, 0.0).exp(), (b t), and the x of the penalty "
+        "likewise; the advantages need a second axis to line up with it. torch.minimum takes the "
+        "smaller product, clamp keeps ρ within its bounds.",
         'losses.masked_fill(~mask, 0.0). Then for "answer" each row\'s sum over its own length, all '
         'added, and the number of rows; for "token" the sum of all and how many count; for '
         '"constant" the sum of all and rows times max_length. check_grpo refuses bad settings.',
@@ -480,6 +492,13 @@ LIMIT_THINKING = Exercise(
         limit_case(
             "words before the thought begins", 2, [T, 6, 7, 8, 0, 1, B, 2], [T, 6, 7, 8, 0, B, 1, 2]
         ),
+        limit_case(
+            "a second thought in the same turn",
+            2,
+            [T, B, 6, E, 0, B, 7, 8],
+            [T, B, 6, 7, E, 0, B, 8],
+            [T, B, E, B, 6, 7, 8, E],
+        ),
         limit_case("no budget at all", 0, [T, 0, B], [T, B, E], [T, 0, 0]),
         limit_case("texts without turns", 2, [6, 7, B, 8, 1], [6, B, 7, 8, E], [P, 6, 7, B, 8]),
         limit_case(
@@ -577,6 +596,7 @@ MAJORITY_VOTE = Exercise(
         vote("each has one vote", [9, 2, 4]),
         vote("8, 6 and 7 have three each: 6 had them first", [8, 7, 6, 8, 6, 7, 6, 7, 8]),
         vote("the answer 0 is an answer", [0, 4, 0, None, None]),
+        vote("the answer 0 is ahead, and stays there", [0, 0, 4]),
         vote("answers that are texts", ["yes", "no", "no", "maybe"]),
         Case(
             "7 and 7.0 are one number",
@@ -586,8 +606,10 @@ MAJORITY_VOTE = Exercise(
             call="majority_vote([3, 7.0, 3, 7, 7])",
         ),
         vote("weights: one sure voter against two unsure", [5, 8, 5], [0.5, 2.0, 0.75]),
+        vote("weights: two unsure voters against one sure", [5, 8, 5], [0.75, 1.0, 0.5]),
         vote("weights: 4 and 6 weigh 2 each, 6 had it first", [4, 6, 4], [1.0, 2.0, 1.0]),
         vote("weights: no answer weighs nothing", [None, 2, 3, 2], [9.0, 0.5, 0.75, 0.5]),
+        vote("weights: each goes with its own answer", [None, 2, 3, 2], [0.5, 0.5, 2.0, 0.75]),
         Case(
             "2 weights for 3 answers",
             lambda: ([1, 2, 2], [1.0, 1.0]),

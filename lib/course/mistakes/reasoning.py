@@ -67,6 +67,31 @@ def std_over_the_batch(rewards, group_size, normalise="std", eps=1e-4):
 
 @mistake(
     GROUPS,
+    "The standard deviation is that of each group, but the mean is that of the whole batch: take it "
+    "within each group as well.",
+)
+def mean_over_the_batch(rewards, group_size, normalise="std", eps=1e-4):
+    _check_groups(rewards, group_size, normalise)
+    groups = rearrange(rewards, "(n g) -> n g", g=group_size)
+    scale = groups.std(dim=1, keepdim=True) + eps if normalise == "std" else 1
+    return rearrange((groups - groups.mean()) / scale, "n g -> (n g)")
+
+
+@mistake(
+    GROUPS,
+    "Each answer is compared with the mean of the *others*, as in RLOO: asked for is the mean of the "
+    "whole group, the answer itself included.",
+)
+def less_the_others(rewards, group_size, normalise="std", eps=1e-4):
+    _check_groups(rewards, group_size, normalise)
+    groups = rearrange(rewards, "(n g) -> n g", g=group_size)
+    others = (groups.sum(dim=1, keepdim=True) - groups) / (group_size - 1)
+    scale = groups.std(dim=1, keepdim=True) + eps if normalise == "std" else 1
+    return rearrange((groups - others) / scale, "n g -> (n g)")
+
+
+@mistake(
+    GROUPS,
     "The mean is taken over the prompts instead of over the answers of each: dim=1 runs within a "
     "group, dim=0 across them.",
 )
@@ -96,6 +121,21 @@ def of_a_population(rewards, group_size, normalise="std", eps=1e-4):
 def eps_under_the_root(rewards, group_size, normalise="std", eps=1e-4):
     return _grouped(rewards, group_size, normalise,
                     lambda groups: (groups.var(dim=1, keepdim=True) + eps).sqrt())  # fmt: skip
+
+
+@mistake(
+    GROUPS,
+    "eps is a floor under the standard deviation: it is added to it, always.",
+)
+def eps_as_a_floor(rewards, group_size, normalise="std", eps=1e-4):
+    return _grouped(rewards, group_size, normalise,
+                    lambda groups: groups.std(dim=1, keepdim=True).clamp(min=eps))  # fmt: skip
+
+
+@mistake(GROUPS, "`eps` is not used: 1e-4 is no more than its default.")
+def eps_fixed(rewards, group_size, normalise="std", eps=1e-4):
+    return _grouped(rewards, group_size, normalise,
+                    lambda groups: groups.std(dim=1, keepdim=True) + 1e-4)  # fmt: skip
 
 
 @mistake(
@@ -208,7 +248,7 @@ LOSS = "lib.reasoning.grpo_loss"
 
 def _grpo(log_probs, old, gains, mask, *, ref_log_probs=None, clip=0.2, clip_high=None,
           kl_weight=0.0, average="answer", max_length=None, ratio=None, bounds=None, product=None,
-          penalty=None, turned=None, finish=None, check=True, counted=None):  # fmt: skip
+          penalty=None, turned=None, finish=None, check=True, counted=None, masked=None):  # fmt: skip
     """The right loss, with one thing wrong."""
     if check:
         check_grpo(average, max_length, kl_weight, ref_log_probs)
@@ -225,7 +265,7 @@ def _grpo(log_probs, old, gains, mask, *, ref_log_probs=None, clip=0.2, clip_hig
     if kl_weight and ref_log_probs is not None:
         x = (ref_log_probs - log_probs).masked_fill(~counts, 0.0)
         losses = losses + kl_weight * (penalty(x, rho) if penalty else x.exp() - 1 - x)
-    losses = losses.masked_fill(~counts, 0.0)
+    losses = masked(losses, counts) if masked else losses.masked_fill(~counts, 0.0)
     if finish:
         found = finish(losses, counts, average, max_length)
         if found is not None:
@@ -250,6 +290,46 @@ def _stripped(mask):
 )
 def mask_not_used(*inputs, **settings):
     return _grpo(*inputs, counted=torch.ones_like, **settings)
+
+
+def _unmasked_penalty(inputs, settings):
+    """k3 of all tokens, also of those that the mask leaves out."""
+
+    def penalty(x, rho):
+        x = settings["ref_log_probs"] - inputs[0]
+        return x.exp() - 1 - x
+
+    return penalty
+
+
+@mistake(
+    LOSS,
+    "The mask comes after exp: where that has overflowed, the loss is mended, but its gradient is "
+    "0 · ∞, which is nan. Put 0 in place of what the mask leaves out *before* exp.",
+)
+def masked_after_exp(*inputs, **settings):
+    return _grpo(*inputs, ratio=lambda new, old: (new - old).exp(),
+                 penalty=_unmasked_penalty(inputs, settings), **settings)  # fmt: skip
+
+
+@mistake(
+    LOSS,
+    "The losses are multiplied by the mask: where exp has overflowed, that is ∞ · 0, which is nan. "
+    "Put 0 in place of what the mask leaves out *before* exp, with masked_fill.",
+)
+def times_the_mask(*inputs, **settings):
+    return _grpo(*inputs, ratio=lambda new, old: (new - old).exp(),
+                 penalty=_unmasked_penalty(inputs, settings),
+                 masked=lambda losses, mask: losses * mask, **settings)  # fmt: skip
+
+
+@mistake(
+    LOSS,
+    "ρ is masked before exp, the penalty is not: eˣ overflows there just as well, and its gradient "
+    "is nan.",
+)
+def penalty_masked_after_exp(*inputs, **settings):
+    return _grpo(*inputs, penalty=_unmasked_penalty(inputs, settings), **settings)
 
 
 @mistake(
@@ -327,6 +407,15 @@ def minimum_before_product(*inputs, **settings):
 def clip_high_not_used(*inputs, **settings):
     return _grpo(*inputs,
                  bounds=lambda low, high: (1 - low, 1 + low), **settings)  # fmt: skip
+
+
+@mistake(
+    LOSS,
+    "A `clip_high` of 0 is taken for none: `clip_high or clip` is clip then. Ask `is None`.",
+)
+def clip_high_of_0(*inputs, **settings):
+    settings["clip_high"] = settings.get("clip_high") or None
+    return _grpo(*inputs, **settings)
 
 
 @mistake(LOSS, "`clip` and `clip_high` are exchanged: `clip` says how far ρ may fall.")
@@ -690,6 +779,26 @@ def nothing_forgotten(self, prompts, rewards, divergences):
                    kept=lambda self, rho, d: torch.ones_like(rho))  # fmt: skip
 
 
+@mistake(
+    UPDATE,
+    "α and β stay as they were: self.alpha[prompts] is a copy, and what is done to it in place is "
+    "lost. Assign the new values to self.alpha[prompts].",
+)
+def a_copy_is_changed(self, prompts, rewards, divergences):
+    return _update(self, prompts, rewards, divergences,
+                   alpha=lambda a, r, rho: a, beta=lambda b, r, rho: b)  # fmt: skip
+
+
+@mistake(
+    UPDATE,
+    "ρ is made from fixed numbers, 0.06, 0.875 and 0.96: a tracker has its own in self.half, "
+    "self.least and self.most.",
+)
+def fixed_numbers(self, prompts, rewards, divergences):
+    return _update(self, prompts, rewards, divergences,
+                   kept=lambda self, rho, d: (2 ** (-d / 0.06)).clamp(0.875, 0.96))  # fmt: skip
+
+
 @mistake(UPDATE, "α is forgotten by and by, β is not: multiply both by ρ.")
 def beta_not_forgotten(self, prompts, rewards, divergences):
     return _update(self, prompts, rewards, divergences, beta=lambda b, r, rho: b + 1 - r)
@@ -831,14 +940,15 @@ def _last(tokens, token):
 
 
 def _limit(
-    budget, ids, *, state=None, used=None, enough=None, force=None, together=False, check=True
-):
+    budget, ids, *, state=None, used=None, enough=None, force=None, together=False, check=True,
+    where=_last,
+):  # fmt: skip
     """The right processor, with one thing wrong."""
     if check and budget < 0:
         raise ValueError("the budget is below 0")
 
     def process(tokens, logits):
-        begin, end, turn = (_last(tokens, i) for i in (ids.begin, ids.end, ids.turn))
+        begin, end, turn = (where(tokens, i) for i in (ids.begin, ids.end, ids.turn))
         thinks = state(begin, end, turn) if state else (begin > turn) & (begin > end)
         n = used(tokens, begin, turn) if used else tokens.size(1) - 1 - begin
         over = thinks & (enough(n, budget) if enough else n >= budget)
@@ -915,6 +1025,28 @@ def earlier_turns_count(budget, ids):
 )
 def an_old_end_frees(budget, ids):
     return _limit(budget, ids, state=lambda begin, end, turn: (begin > turn) & (end < 0))
+
+
+@mistake(
+    LIMIT,
+    "A turn has one thought only: a </think> anywhere in it frees a second one that begins behind. It "
+    "must have come since the last <think>.",
+)
+def one_thought_a_turn(budget, ids):
+    return _limit(budget, ids, state=lambda begin, end, turn: (begin > turn) & (end <= turn))
+
+
+@mistake(
+    LIMIT,
+    "It looks where the three tokens came first in a row, as argmax finds them: in a text of several "
+    "turns it is the last of each that counts.",
+)
+def the_first_of_each(budget, ids):
+    def first(tokens, token):
+        found = tokens == token
+        return found.int().argmax(dim=1).where(found.any(dim=1), -1)
+
+    return _limit(budget, ids, where=first)
 
 
 @mistake(LIMIT, "One token too many: with as many as the budget has, it is used up: >=, not >.")
@@ -1086,6 +1218,21 @@ def zero_is_left_out(answers, weights=None):
 
 @mistake(
     VOTE,
+    "While 0 leads, whoever comes next takes the lead: `if not best` is True for 0 too. Ask "
+    "`is None`.",
+)
+def zero_cannot_lead(answers, weights=None):
+    votes, best = defaultdict(float), None
+    for answer, weight in zip(answers, check_votes(answers, weights)):
+        if answer is not None:
+            votes[answer] += weight
+            if not best or votes[answer] > votes[best]:
+                best = answer
+    return best
+
+
+@mistake(
+    VOTE,
     "The votes are on texts, not on numbers: 7 and 7.0 are one answer written in two ways.",
 )
 def over_texts(answers, weights=None):
@@ -1100,6 +1247,17 @@ def over_texts(answers, weights=None):
 def first_named(answers, weights=None):
     votes = _votes(answers, weights)
     return max(votes, key=votes.__getitem__) if votes else None
+
+
+@mistake(
+    VOTE,
+    "Counter.most_common and statistics.mode know no weights, and of equals they take the one that "
+    "was named first: asked for is the one that had so many first.",
+)
+def most_common(answers, weights=None):
+    check_votes(answers, weights)
+    votes = Counter(answer for answer in answers if answer is not None)
+    return votes.most_common(1)[0][0] if votes else None
 
 
 @mistake(
@@ -1147,6 +1305,17 @@ def the_first(answers, weights=None):
 @mistake(VOTE, "The weights are not used: each vote counts as much as its weight.")
 def weights_not_used(answers, weights=None):
     return _vote(answers, weights, count=lambda weight: 1.0)
+
+
+@mistake(
+    VOTE,
+    "The answers are freed of None, the weights are not: behind each None, they go to the wrong "
+    "answers. Pair them first, then leave out.",
+)
+def weights_shifted(answers, weights=None):
+    weights = check_votes(answers, weights)
+    given = [answer for answer in answers if answer is not None]
+    return _vote(given, weights, check=lambda a, w: w)
 
 
 @mistake(
