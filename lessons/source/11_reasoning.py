@@ -43,7 +43,7 @@ from torch import Tensor
 from lib.chat import end_token, render_chat
 from lib.checkpoint import keep, load, load_tokenizer, start_from
 from lib.corpora.town import arithmetic
-from lib.course import exercise, fit_steps, given, hint, progress
+from lib.course import exercise, fit_steps, given, hint, how_many, progress
 from lib.course import settle, show, solution
 from lib.course.figures import use_style
 from lib.course.studies import study
@@ -77,7 +77,7 @@ mini, tokenizer = load(start_from("mini", OWN)), load_tokenizer(start_from("mini
 PRECISION, END = best_precision(), end_token(tokenizer)
 TEXT_END = tokenizer.special_tokens["<|endoftext|>"]
 
-held_out = [arithmetic(i, "held_out", seed=5) for i in range(120)]
+held_out = [arithmetic(i, "held_out", seed=5) for i in range(how_many(120, short=24))]
 jane = held_out[0]
 print(jane.text(worked=True))
 
@@ -102,7 +102,7 @@ ways = {
     "steps first": asked_as_read("Steps:"),
 }
 n_steps_of = [min(len(p.steps), 4) for p in held_out]
-how_many = Counter(n_steps_of)
+counts = Counter(n_steps_of)
 
 
 def by_steps(right: Sequence[bool]) -> list[float]:
@@ -123,7 +123,7 @@ for (name, answers), mark in zip(ways.items(), ("s--", "o-")):
 axes.set(
     xlabel="steps that the problem needs", ylabel="share right", ylim=(-0.04, 1.04)
 )
-axes.set_xticks([1, 2, 3, 4], [f"1\n({how_many[1]})", f"2\n({how_many[2]})", f"3\n({how_many[3]})", f"4 or 5\n({how_many[4]})"])  # fmt: skip
+axes.set_xticks([1, 2, 3, 4], [f"1\n({counts[1]})", f"2\n({counts[2]})", f"3\n({counts[3]})", f"4 or 5\n({counts[4]})"])  # fmt: skip
 axes.legend(fontsize=9)
 show(
     figure,
@@ -252,7 +252,7 @@ for reply, problem in zip(before, held_out):
 #
 # ## Learning from what worked
 #
-# The model shall answer by lot, at temperature 1, and the program pays **1 for a right answer
+# The model is to answer by lot, at temperature 1, and the program pays **1 for a right answer
 # and 0 for anything else**. This is called a *verifiable reward*. Eight replies to one
 # question:
 
@@ -283,10 +283,10 @@ print(
 
 # %% [markdown]
 # The easy problem, where there is nothing left to learn, gets half of all weight. The hard one,
-# where one answer of four has found the way, gets an eighth. And seven right answers of twelve
+# where one answer of four has found the way, gets an eighth. And eight right answers of twelve
 # push the model, but four wrong ones teach it nothing at all.
 #
-# PPO has a critic, a network that guesses what is to be expected. DeepSeek left it away in 2024
+# PPO has a critic, a network that guesses what is to be expected. DeepSeek did without it in 2024
 # ([Shao et al.](https://arxiv.org/abs/2402.03300)), and their idea fits into a line: **ask the
 # same question several times, and compare the answers with each other.** What is expected is
 # the mean of the group. The method is called *group relative policy optimisation*, GRPO.
@@ -347,7 +347,7 @@ show(
 #
 # One function for three papers; the docstring has the table. `check_grpo` raises the errors.
 # Mind that what stands outside of the mask means nothing, and may be so large that `exp`
-# overflows.
+# overflows. A mask that comes after `exp` is too late then: 0 · ∞ is nan, in the gradient too.
 
 # %% exercise="lib.reasoning.grpo_loss"
 # 1. Check. The ratio, with 0 in place of what the mask leaves out, before exp.
@@ -383,7 +383,8 @@ for average in ("answer", "token", "constant"):
 #
 # Two thousand problems of every length, none of them with a thought. In each step eight of
 # them are drawn, and the model writes eight replies to each. It starts from the model that you
-# have just fine-tuned.
+# have just fine-tuned. The settings are those of DAPO: a mean over tokens, `clip_high=0.28`, no
+# silent groups, and no penalty. The reference is there only to see how far the model strays.
 #
 # **We expect** that the share of right answers to *held-out* problems rises by twenty points or
 # more, and that thoughts stop too early less often. **What would show us wrong:** a reward that
@@ -427,7 +428,7 @@ def grpo(policy: Transformer, n_steps: int, **settings: Any) -> History:
         return grpo_batch(written, rewards, 8, drop_uniform=True, ref_log_probs=ref)
 
     return learn_from_rollouts(
-        policy, lambda step, chance: task.draw(8, 8, chance), batch,
+        policy, lambda step, chance: task.draw(how_many(8, short=2), 8, chance), batch,
         policy_loss(clip=0.2, clip_high=0.28, average="token"),
         make_optimizer(policy, "adamw", 5e-5, embedding_lr=None, weight_decay=0.0), n_steps,
         schedule=lambda step: min(1.0, (step + 1) / 4),  # Adam's first steps are whole ones
@@ -654,19 +655,19 @@ for name in ("fast, clipped", "fast, not clipped"):
 # clip ended at 2 %: no reply earned anything, so every group was silent, the gradient was zero, and
 # there was no way back.)
 #
-# But look at what the clip does not do. None of its runs has gained anything, where forty steps at
-# a steady pace gained 25 points. The clip bounds each *token's* ratio while it is learnt from; it
-# does not bound how far a whole step goes. **A rate that is too high is not mended by a clip.**
-# And with sixty problems every share here may be off by six points: seed 0 alone, where one run
-# fell by twelve and the other by twenty, would have told us next to nothing.
+# But look at what the clip does not do. In the end none of its runs has gained anything, where
+# forty steps at a steady pace gained 25 points. The clip bounds each *token's* ratio while it is
+# learnt from; it does not bound how far a whole step goes. **A rate that is too high is not
+# mended by a clip.** And with sixty problems every share here may be off by six points: seed 0
+# alone, where one run fell by twelve and the other by twenty, would have told us next to nothing.
 #
 # Look at the reward, on the right: eight problems a step are so few that it hardly shows what
 # is going on. **Watch held-out answers, and the KL.**
 #
 # ## One answer at a time
 #
-# A group is a luxury. Seven of eight answers only serve to say what is to be expected, and
-# where all agree the eight are wasted. [Xu and Ding 2025](https://arxiv.org/abs/2509.13232)
+# A group is a luxury. Eight answers go to one question so that they can be compared, seven other
+# questions are not asked, and where all agree the eight are wasted. [Xu and Ding 2025](https://arxiv.org/abs/2509.13232)
 # keep a **tracker** in its place. It remembers for every prompt how it went lately: so much
 # success α, so much failure β. What is expected is the share α / (α + β), and one new answer is
 # enough to compare with it.
@@ -709,7 +710,8 @@ print("values    ", tracker.values)
 # %% [markdown]
 # The same order as in groups: a right answer to the hard problem weighs most, one to the easy
 # problem is no news. (Three right answers in a batch of three cannot all be better than usual:
-# the mean is taken off, and so the easy one is even pushed down. Among 64 this evens out.)
+# the mean is taken off, and so the easy one, and even the one in between, is pushed down. Among
+# 64 this evens out.)
 #
 # Which of the two learns more from as many answers? **We expect** SPO to be ahead: each of its
 # 64 answers a step is to another problem, and none is in a silent group. The same three starts as
@@ -760,12 +762,12 @@ show(
 # GRPO's groups were silent, so SPO has learnt from half as many answers again, and has nothing to
 # show for it.
 #
-# Why? We can only guess, but one thing can be counted. There are 2,000 problems, and 2,560 answers
-# were given: most problems came up once or twice, or not at all. So the tracker knew of most no more
-# than the ½ that we had told it, which counts as eight answers; and what was left of SPO was a reward compared with the *mean of
-# the batch*. A group is asked eight times and knows at once how hard its problem is; a tracker has
-# to meet it again and again. With fewer problems and a longer run it could. That is an experiment
-# for you, and not yet a verdict on SPO.
+# Why? We can only guess, but one thing can be counted. There are 2,000 problems, and 2,560
+# answers were given: most problems came up once or twice, or not at all. So the tracker knew of
+# most no more than the ½ that we had told it, which counts as eight answers; and what was left of
+# SPO was a reward compared with the *mean of the batch*. A group is asked eight times and knows
+# at once how hard its problem is; a tracker has to meet it again and again. With fewer problems
+# and a longer run it could. That is an experiment for you, and not yet a verdict on SPO.
 #
 # What SPO does save is the *waiting* for the slowest of a group, which counts on many
 # machines and does not count on one. To try it, `lib.reasoning.spo_batch` takes the place of
@@ -784,16 +786,16 @@ print(f"right {share_right(free):.0%}")
 print(repr(free[0][0]))
 
 # %% [markdown]
-# Thinking costs. Every token of a thought takes as long as a token of the answer, and who waits
-# may not want to. So services sell a **thinking budget**: when it is used up, the thought ends,
-# whether it is done or not. It is built as a processor, like `top_k` in lesson *generation*: it
-# changes the scores of the next token.
+# Thinking costs. Every token of a thought takes as long as a token of the answer, and whoever
+# waits for it may not want to. So services sell a **thinking budget**: when it is used up, the
+# thought ends, whether it is done or not. It is built as a processor, like `top_k` in lesson
+# *generation*: it changes the scores of the next token.
 #
 # ### Exercise: `limit_thinking`
 #
 # What a row has used up must be read from its *tokens*. Rows begin at different places (−1 is
 # padding before the shorter ones), earlier turns may hold thoughts of their own, and a row
-# that has ended its thought must be left in peace.
+# that has ended its thought must be left in peace, unless it begins another.
 
 # %% exercise="lib.reasoning.limit_thinking"
 # 1. A budget below 0 is a ValueError, at once.
@@ -883,12 +885,13 @@ def with_budget(budget: int = 24, problem: int = 0) -> str:
 explore(with_budget, budget=list(BUDGETS), problem=range(12))
 
 # %% [markdown]
-# It rises, and is flat where the thoughts fit in. And half a thought is worth next to nothing: with
-# 12 tokens, two fifths of what it uses when it may, 8 % are right, about as many as without any
-# thought. Only problems whose thought happens to be short enough come through. Our steps are so
-# short that there is nothing to leave out of them. Models with long thoughts, which try and check
-# and try again, may lose less at first. **Whoever sets a budget for a model should have measured
-# this curve for it.** And a budget of 0 is *worse* than `/no_think`; why, we shall see below.
+# It rises, and is flat where the thoughts fit in. But one of the two things that were to show us
+# wrong is there: with 12 tokens, two fifths of what it uses when it may, 8 % are right, about as
+# many as without any thought. So half a thought is worth next to nothing. Only problems whose
+# thought happens to be short enough come through. Our steps are so short that there is nothing to
+# leave out of them. Models with long thoughts, which try and check and try again, may lose less
+# at first. **Whoever sets a budget for a model should have measured this curve for it.** And a
+# budget of 0 is *worse* than `/no_think`; why, we shall see below.
 #
 # ## Ask more than once
 #
@@ -898,7 +901,8 @@ explore(with_budget, budget=list(BUDGETS), problem=range(12))
 #
 # ### Exercise: `majority_vote`
 #
-# Who gives no answer (`None`) has no vote. `check_votes` gives you the weights.
+# Who gives no answer (`None`) has no vote. If two end level, the one wins that had so many votes
+# *first*: of 3, 5, 5, 3 that is 5. `check_votes` gives you the weights, and refuses bad ones.
 
 # %% exercise="lib.reasoning.majority_vote"
 # 1. Check; without weights, each vote counts 1.
@@ -917,8 +921,8 @@ print(majority_vote([50, 55, 50, None]), majority_vote([50, 55, None, 55, 50]))
 # %%
 from lib.reasoning import pass_at_k
 
-N_VOTES, asked = 16, held_out[:30]
-KS = (1, 2, 4, 8, 16)
+KS = (1, 2, 4, 8, 16)[: how_many(5, short=3)]
+N_VOTES, asked = KS[-1], held_out[:30]
 
 
 def votes_and_passes(model: Transformer) -> tuple[list[float], list[float]]:
@@ -975,7 +979,7 @@ show(
 #
 # **The reward pays for something else.** Our `answer_of` reads the number behind the *first*
 # `</think>`, and there must be exactly one. Why so strict? At a budget of 0, look at what the
-# model does. And what would a kinder program have paid, that reads behind the *last* one?
+# model does. And what would a kinder program have paid, that takes the *last* number there is?
 
 
 # %%
@@ -1032,11 +1036,10 @@ for temperature in (0.7, 1.0):
 
 # %%
 written = cool.mask
-everything = (
-    torch.arange(cool.inputs.size(1)) >= written.int().argmax(dim=1, keepdim=True).cpu()
-)
+places = torch.arange(written.size(1), device=written.device)
+everything = places >= written.int().argmax(dim=1, keepdim=True)
 gains = group_advantages(task.rewards(cool.prompts, cool.answers), 8)
-old = cool.log_probs.cpu()
+gains, old = gains.to(device), cool.log_probs
 for name, mask in (("the reply", written), ("up to the edge", everything)):
     _, n = grpo_loss(old, old, gains, mask, average="token")
     print(f"{name:15}{n:6,} tokens; each weighs 1/{n:,}")
