@@ -2,7 +2,7 @@
 # make test    set up, then run every test                     (ARGS="tests/test_judge.py" runs some)
 #
 # Both make their environment in .venv and change nothing outside this folder. What else there is:
-# make tour    the whole arc in one run, five minutes, and a page about it: tour/report.html
+# make tour    the whole arc in one run, four minutes, and a page about it: tour/report.html
 # make build   render the notebooks from their sources and execute the solutions (ARGS=--check: is all current?)
 # make check   ruff, mypy, and whether what is rendered is current
 # make bench   speed and memory, ours beside others', as ratios from one run

@@ -9,7 +9,7 @@ TOUR = """\
 The whole arc in one run, without a notebook: a model that knows nothing learns to tell stories; a
 larger one learns to answer, and then what is liked; a part of it learns from the whole, and guesses
 for it while it writes; and a detector finds out which stories were written with a secret key. It
-takes five minutes on two cores, needs no network, and runs on the functions that `lib` holds now:
+takes four minutes on two cores, needs no network, and runs on the functions that `lib` holds now:
 those that you have passed are yours.
 
 A page about it, pictures and all, is written at the end: FOLDER/report.html, and its numbers beside
