@@ -82,7 +82,7 @@ def group_advantages(
     Args:
         rewards: (n g), flat: the answers to a prompt stand one after the other.
         group_size: how many answers each prompt has, g; at least 2.
-        normalise: "std" to divide, None to leave that away.
+        normalise: "std" to divide, None not to.
         eps: is added to the standard deviation.
 
     Returns:
@@ -322,7 +322,8 @@ class SinglestreamTracker(PromptMemory):
         mean, divided by (standard deviation of a sample + `eps`).
 
         Args:
-            prompts: which prompts, (b) whole numbers from 0 to n − 1, none twice.
+            prompts: which prompts, (b) whole numbers from 0 to n − 1, none twice; two or more, as one
+                alone has no standard deviation.
             rewards: from 0 to 1, (b).
             divergences: KL from the policy that used the prompt last to the present one, in nats a
                 token, (b); 0 at the first use.
