@@ -158,7 +158,7 @@ def reward_gradients(function: Callable[..., Tensor], *inputs: Any) -> list[Tens
     *tensors, beta = inputs
     fresh = leaves(tensors)
     rewards = function(*fresh, beta)
-    return backward((rewards * torch.arange(1, 1 + len(rewards))).sum(), fresh)
+    return backward((rewards * torch.arange(1, 1 + len(fresh[0]))).sum(), fresh)
 
 
 def right_reward_gradients(log_prob: Tensor, ref_log_prob: Tensor, beta: float) -> list[Tensor]:

@@ -42,6 +42,26 @@ def mean_of_tokens(logits, targets):
 
 @mistake(
     SEQUENCE,
+    "This is the mean over the answer's tokens, and log π(answer) is their sum: an answer without "
+    "tokens even gives 0 / 0. (Multiplying by the mask is a second slip: −inf times 0 is nan. Use "
+    "masked_fill.)",
+)
+def mean_under_the_mask(logits, targets):
+    counted = targets != -100
+    return (_tokens(logits, targets) * counted).sum(dim=1) / counted.sum(dim=1)
+
+
+@mistake(
+    SEQUENCE,
+    "This is the mean over the answer's tokens, and log π(answer) is their sum. An answer without "
+    "tokens even gives 0 / 0.",
+)
+def mean_without_clamp(logits, targets):
+    return _summed(logits, targets) / (targets != -100).sum(dim=1)
+
+
+@mistake(
+    SEQUENCE,
     "This is the mean over all places, those of prompt and padding included as zeros: add up over "
     "the tokens, .sum(dim=1).",
 )
@@ -337,6 +357,34 @@ def reward_without_gradient(log_prob, ref_log_prob, beta):
     return beta * (log_prob - ref_log_prob).detach()
 
 
+@mistake(
+    REWARD,
+    "The wrong one is detached: the policy learns, so log_prob keeps its gradient, and ref_log_prob is "
+    "fixed.",
+)
+def reward_detaches_policy(log_prob, ref_log_prob, beta):
+    return beta * (log_prob.detach() - ref_log_prob)
+
+
+@mistake(
+    REWARD,
+    "requires_grad_(False) changes the caller's tensor for good: the underscore says so. "
+    "ref_log_prob.detach() gives a view without gradients and leaves the tensor as it was.",
+)
+def reward_switches_off(log_prob, ref_log_prob, beta):
+    return beta * (log_prob - ref_log_prob.requires_grad_(False))
+
+
+@mistake(REWARD, "All answers are put into one number: every answer has a reward of its own.")
+def reward_averaged(log_prob, ref_log_prob, beta):
+    return (beta * (log_prob - ref_log_prob.detach())).mean()
+
+
+@mistake(REWARD, "All answers are added up to one number: every answer has a reward of its own.")
+def reward_added_up(log_prob, ref_log_prob, beta):
+    return (beta * (log_prob - ref_log_prob.detach())).sum()
+
+
 # --- dpo_loss -------------------------------------------------------------------------------------
 
 DPO = "lib.dpo.dpo_loss"
@@ -391,6 +439,25 @@ def dpo_swapped(chosen, rejected, ref_chosen, ref_rejected, beta):
 )
 def dpo_adds_reference(chosen, rejected, ref_chosen, ref_rejected, beta):
     margins = (chosen - rejected) + (ref_chosen - ref_rejected).detach()
+    return -F.logsigmoid(beta * margins).sum(), len(chosen)
+
+
+@mistake(
+    DPO,
+    "The two rewards are added: what counts is how far the chosen answer is ahead, the difference of "
+    "the two.",
+)
+def dpo_adds_rewards(chosen, rejected, ref_chosen, ref_rejected, beta):
+    rewards = beta * (chosen - ref_chosen.detach()), beta * (rejected - ref_rejected.detach())
+    return -F.logsigmoid(rewards[0] + rewards[1]).sum(), len(chosen)
+
+
+@mistake(
+    DPO,
+    "Half of the reference learns: ref_chosen is detached, ref_rejected is not. Detach both.",
+)
+def dpo_detaches_chosen_only(chosen, rejected, ref_chosen, ref_rejected, beta):
+    margins = (chosen - ref_chosen.detach()) - (rejected - ref_rejected)
     return -F.logsigmoid(beta * margins).sum(), len(chosen)
 
 
@@ -573,6 +640,34 @@ def ipo_of_rewards(chosen, rejected, ref_chosen, ref_rejected, beta):
 )
 def ipo_without_reference(chosen, rejected, ref_chosen, ref_rejected, beta):
     return (chosen - rejected - 1 / (2 * beta)).square().sum(), len(chosen)
+
+
+@mistake(
+    IPO,
+    "The reference has the wrong sign, or ref_chosen and ref_rejected are crossed: from each answer's "
+    "log-probability its own under the reference is subtracted.",
+)
+def ipo_adds_reference(chosen, rejected, ref_chosen, ref_rejected, beta):
+    margins = (chosen - rejected) + (ref_chosen - ref_rejected).detach()
+    return (margins - 1 / (2 * beta)).square().sum(), len(chosen)
+
+
+@mistake(
+    IPO,
+    "Half of the reference learns: ref_chosen is detached, ref_rejected is not. Detach both.",
+)
+def ipo_detaches_chosen_only(chosen, rejected, ref_chosen, ref_rejected, beta):
+    margins = (chosen - ref_chosen.detach()) - (rejected - ref_rejected)
+    return (margins - 1 / (2 * beta)).square().sum(), len(chosen)
+
+
+@mistake(
+    IPO,
+    "This is half of it, as where a factor ½ is put before a square: IPO has none.",
+)
+def ipo_halved(chosen, rejected, ref_chosen, ref_rejected, beta):
+    margins = _margins(chosen, rejected, ref_chosen, ref_rejected)
+    return (margins - 1 / (2 * beta)).square().sum() / 2, len(chosen)
 
 
 @mistake(
