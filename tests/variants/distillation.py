@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from lib._distillation_parts import check_logits
+from lib._distillation_parts import check_logits, check_taught
 from lib.corpora.quiz import LETTERS
 from lib.ppo import rollout
 from lib.training import IGNORED
@@ -233,3 +233,22 @@ def with_a_helper(questions, answers, reasons, weight=1.0, every_option=False):
 
     everything = [of(q, r) for q, r in zip(questions, reasons)]
     return [e for found, q, a in zip(everything, questions, answers) if a == q.right for e in found]
+
+
+@right(REASONS)
+def reasons_as_they_stand(questions, answers, reasons, weight=1.0, every_option=False):
+    check_taught(questions, answers, reasons, weight)
+    found = []
+    for q, chosen, whys in zip(questions, answers, reasons):
+        if chosen != q.right:
+            continue
+        label = {"task": "label", "prompt": q.prompt("Answer:"), "answer": f" {q.letter}"}
+        found.append({**label, "weight": 1.0})
+        tasks = [(f"Reason for {x}:", why) for x, why in zip(LETTERS, whys)]
+        if not every_option:
+            tasks = [("Reason:", whys[q.right])]
+        tasks = [(task, why) for task, why in tasks if why.strip() and weight]
+        for task, why in tasks:
+            reason = {"task": "rationale", "prompt": q.prompt(task), "answer": f" {why}"}
+            found.append({**reason, "weight": weight / len(tasks)})
+    return found

@@ -262,7 +262,7 @@ JENSEN_SHANNON = Exercise(
         mixed_case("temperature 2.5, β = 0.3", (2, 5), (1, 7), beta=0.3, temperature=2.5),
         mixed_case("temperature 0.5, β = 1", (2, 5), (1, 7), beta=1.0, temperature=0.5),
         mixed_case("temperature 2, β = 0", (0, 6), (5, 7), beta=0.0, temperature=2.0, seed=4),
-        mixed_case("an answer of which nothing counts", (2, 5), (3, 3), beta=0.6),
+        mixed_case("β = 0.0005, an answer of which nothing counts", (2, 5), (3, 3), beta=0.0005),
         loss_case(MIXED, mixed, "each sure of another token, β = 0.4", far_apart, beta=0.4,
                   gradient=False),
         mixed_case("bfloat16", (10, 60), (0, 33), n_tokens=64, vocab_size=40, gradient=False,
@@ -422,7 +422,7 @@ def reasons() -> list[list[str]]:
     return [
         ["Cora gave it away.", "Cora gave the kite to Ted.", "Ada is not in the story.",
          "Otto is not in the story."],
-        ["Max is not a fox.", "Max is not an owl.", "", "  Max was a hare.\n"],
+        ["Max is not a fox.", "Max is not an owl.", "", "Max was a hare."],
         ["It stays cold there.", "Milk would run out.", "It would turn sour."],
     ]  # fmt: skip
 
@@ -488,7 +488,7 @@ RATIONALE_EXAMPLES = Exercise(
     cases=[
         taught("the teacher is right about all three", [1, 3, 0]),
         taught("the teacher is wrong about the first", [0, 3, 0]),
-        taught("it has chosen nothing the second time", [1, None, 2]),
+        taught("it has chosen nothing the second and the third time", [1, None, None]),
         taught("λ = 0.5", [1, 3, 0], weight=0.5),
         taught("reasons for every option, of which one is blank", [1, 3, 0], every_option=True),
         taught("the same, λ = 3, one wrong", [1, 3, 1], weight=3.0, every_option=True),

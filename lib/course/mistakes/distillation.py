@@ -264,6 +264,16 @@ def nothing_at_the_ends(student_logits, teacher_logits, targets, beta, temperatu
 
 @mistake(
     MIXED,
+    "A β near an end is taken for the end: only 0 and 1 themselves are apart, and between them the "
+    "formula holds, however small its value is there.",
+)
+def ends_are_wide(student_logits, teacher_logits, targets, beta, temperature=1.0):
+    nearest = round(beta) if min(abs(beta), abs(1 - beta)) < 1e-3 else beta
+    return _mixed(student_logits, teacher_logits, targets, nearest, temperature)
+
+
+@mistake(
+    MIXED,
     "The ends are swapped: near β = 0 the mixture is the student, and what is left is the forward "
     "KL(teacher ‖ student); the reverse one belongs to β = 1.",
 )
@@ -656,6 +666,15 @@ def reason_as_input(questions, answers, reasons, weight=1.0, every_option=False)
 )
 def errors_kept(questions, answers, reasons, weight=1.0, every_option=False):
     return _taught(questions, answers, reasons, weight, every_option, keep=lambda q, chosen: True)
+
+
+@mistake(
+    REASONS,
+    "None is taken for option 0: a teacher that chose nothing was not right, even where A is.",
+)
+def none_is_the_first(questions, answers, reasons, weight=1.0, every_option=False):
+    return _taught(questions, answers, reasons, weight, every_option,
+                   keep=lambda q, chosen: (chosen or 0) == q.right)  # fmt: skip
 
 
 @mistake(
