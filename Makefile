@@ -28,8 +28,10 @@ test: .venv/.dev
 ifdef ARGS
 	@$(REFERENCE) $(BIN)/python -m pytest $(ARGS)
 else
-	@$(REFERENCE) $(BIN)/python -m pytest -n logical --dist loadgroup --durations 20 -m "not browser and not all_cores"
-	@$(REFERENCE) $(BIN)/python -m pytest -m all_cores
+	@failed=0; export $(REFERENCE); \
+	$(BIN)/python -m pytest -n logical --dist loadgroup --durations 20 -m "not browser and not all_cores" || failed=1; \
+	$(BIN)/python -m pytest -m all_cores || failed=1; \
+	exit $$failed
 endif
 
 tour: .venv/.lab
