@@ -322,8 +322,8 @@ class SinglestreamTracker(PromptMemory):
         mean, divided by (standard deviation of a sample + `eps`).
 
         Args:
-            prompts: which prompts, (b) whole numbers from 0 to n − 1, none twice; two or more, as one
-                alone has no standard deviation.
+            prompts: which prompts, (b) whole numbers from 0 to n − 1, none twice; at least two, as
+                one alone has no standard deviation.
             rewards: from 0 to 1, (b).
             divergences: KL from the policy that used the prompt last to the present one, in nats a
                 token, (b); 0 at the first use.
