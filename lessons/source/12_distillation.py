@@ -42,7 +42,8 @@ from torch import Tensor
 from lib.checkpoint import keep, load, load_tokenizer, start_from
 from lib.corpora import read
 from lib.corpora.quiz import LETTERS, Question, quiz
-from lib.course import exercise, fit_steps, given, hint, progress, settle, show, solution  # fmt: skip
+from lib.course import exercise, fit_steps, given, hint, how_many
+from lib.course import progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.studies import openings, study, write_stories
 from lib.course.widgets import explore
@@ -92,8 +93,9 @@ print(f"the teacher: {' forge'!r:9} {likely[forge]:.6f}")
 #
 # Three of them will do: *pond*, *well*, *forge*. The teacher's logits are 3, 2 and 0. A student
 # that knows nothing has three times 0. The text happens to say *well*. In which direction does
-# each of the two push the student? For a softmax with cross-entropy, that is $q - p$: what the
-# student says, less what it should say.
+# each of the two push the student? For a softmax with cross-entropy, the gradient is $q - p$: what
+# the student says, less what it should say. A step goes against the gradient, so the push is
+# $p - q$; for the text, a one at the word that it says takes the place of $p$.
 
 # %% tags=["nbval-check-output"]
 words = ["pond", "well", "forge"]
@@ -156,8 +158,9 @@ for T in (1, 2, 4, 8):
 #
 # ### Exercise: `distillation_loss`
 #
-# `check_logits` raises the errors. Mind which model stands in front of the logarithm, and that
-# places whose target is IGNORED count in neither part.
+# `check_logits` raises the errors; it takes the logits of student and teacher, the targets and the
+# temperature, in this order. Mind which model stands in front of the logarithm, and that places
+# whose target is IGNORED count in neither part.
 
 # %% exercise="lib.distillation.distillation_loss"
 # 1. Check. Which places count? Take their logits, in float32; the teacher's detached.
@@ -343,9 +346,9 @@ explore(draw_between, alt=alt_between, beta=[0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9,
 #
 # ### Exercise: `on_policy_batch`
 #
-# `rollout` you know from lesson *rlhf*, and `reading(model, n_rows)` from lesson *generation*:
+# `rollout` you know from lesson *rlhf*, and `reading(model, n_texts)` from lesson *generation*:
 # within it the model is in eval mode and without gradients. What comes out of it cannot be part of
-# a loss until it is cloned.
+# a loss until it is cloned. `check_vocabularies` takes both models, and raises the error.
 
 # %% exercise="lib.distillation.on_policy_batch"
 # 1. Both must have the same vocabulary.
@@ -378,7 +381,7 @@ def with_layers(model: Transformer, layers: Sequence[int]) -> Transformer:
 
 
 N_CONTEXT, BATCH = 192, 16
-unread = list(read("town", split="held_out", size=60))
+unread = list(read("town", split="held_out", size=how_many(60, short=8)))
 unread_tokens = encode_documents(unread, tokenizer, progress=False)
 unread_bytes = sum(len(text.encode()) for text in unread)
 unread_starts = document_starts(unread_tokens, END)
@@ -415,7 +418,7 @@ prediction = "few"  ### PREDICTION
 # %%
 from lib.distillation import distillation_objective
 
-many = list(read("town", part="stories", size=3000, seed=50))
+many = list(read("town", part="stories", size=how_many(3000, short=200), seed=50))
 kinds_of_text = {}
 kinds_of_stories = {"many": many, "few": many[:24]}
 for name, stories in kinds_of_stories.items():
@@ -611,8 +614,9 @@ for letter, reason in zip(LETTERS, question.reasons):
 #
 # ### Exercise: `rationale_examples`
 #
-# `check_taught` raises the errors, and `question.prompt(task)` writes the question with its last
-# line. Questions that the teacher got wrong are left out: here is where its errors are filtered.
+# `check_taught` raises the errors; it takes the first four arguments, in their order. And
+# `question.prompt(task)` writes the question with its last line. Questions that the teacher got
+# wrong are left out: here is where its errors are filtered.
 
 # %% exercise="lib.distillation.rationale_examples"
 # 1. Check. Pass over the questions whose answer is not the right option.
