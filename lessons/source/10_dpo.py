@@ -45,16 +45,8 @@ from lib import hub
 from lib.chat import encode_chat, end_token
 from lib.checkpoint import load, load_tokenizer, start_from
 from lib.corpora.town import judge, preference, telling
-from lib.course import (
-    exercise,
-    fit_steps,
-    given,
-    hint,
-    progress,
-    settle,
-    show,
-    solution,
-)
+from lib.course import exercise, fit_steps, given, hint, how_many
+from lib.course import progress, settle, show, solution
 from lib.course.figures import use_style
 from lib.course.studies import study
 from lib.course.widgets import explore
@@ -87,7 +79,7 @@ OWN = False
 reference = load(start_from("assistant", OWN))
 tokenizer = load_tokenizer(start_from("assistant", OWN))
 END = end_token(tokenizer)
-strangers = [telling(i, "held_out")[:1] for i in range(5000, 5192)]
+strangers = [telling(i, "held_out")[:1] for i in range(5000, 5000 + how_many(192, short=24))]  # fmt: skip
 
 
 def write(model: Transformer, asked: list, seed: int = 1) -> Rollout:
@@ -147,9 +139,9 @@ def learn(batches: list, loss: Loss, n_steps: int, lr: float, **options) -> Tran
     return policy
 
 
-few = preference_batches([pair(i) for i in range(480)], batch_size=16)
+few = preference_batches([pair(i) for i in range(how_many(480, short=64))], batch_size=16)  # fmt: skip
 few = finished.reference_log_probs(reference, few, precision)
-pupil = learn(few, finished.dpo_objective(beta=0.1), n_steps=30, lr=1e-4)
+pupil = learn(few, finished.dpo_objective(beta=0.1), n_steps=how_many(30, short=4), lr=1e-4)  # fmt: skip
 show_replies(pupil)
 
 # %% [markdown]
@@ -191,7 +183,8 @@ for answer, log_probs in tokens.items():
 #
 # Logits come in a row for each place, and beside them the token that came next. What is
 # not of the answer, the prompt in front and the padding behind, has the target −100,
-# which no vocabulary has.
+# which no vocabulary has. A score may be −∞: that token can never come. (And −∞ times 0 is
+# not 0.)
 
 # %% exercise="lib.dpo.sequence_log_prob"
 # 1. Is there one target for each row of logits? Otherwise a ValueError.
@@ -607,8 +600,8 @@ print("at about 0.5 nats:", {name: round(r, 2) for name, r in at_half.items()})
 assert at_half["means"] < at_half["sums"] - 0.1
 
 # %% [markdown]
-# The mean buys less with every nat, as it spends them all on the long answers. Note how
-# quiet this mistake is: the loss falls, the pairs are put in order, and with answers of
+# The mean buys less with every nat, as it spends nearly all of them on the long answers.
+# Note how quiet this mistake is: the loss falls, the pairs are put in order, and with answers of
 # one length it is no mistake at all.
 #
 # ## When is it enough?
@@ -652,7 +645,8 @@ assert abs(margin(now) - 1 / (2 * 0.5)) < 1e-3
 
 # %% [markdown]
 # DPO or IPO? Where everybody agrees, IPO stops and DPO does not; where people disagree,
-# both know how much (at nine to one, DPO rests at ln 9/β and IPO at eight tenths of its distance). Most published models use DPO and stop early.
+# both know how much (at nine to one, DPO rests at a margin of ln 9/β, and IPO at eight tenths of
+# 1/(2β)). Most published models use DPO and stop early.
 #
 # ## The experiment
 #
@@ -671,9 +665,9 @@ from lib.dpo import pair_log_probs
 # %%
 from lib.dpo import reference_log_probs
 
-N_PAIRS, BATCH = 1920, 16
+N_PAIRS, BATCH = how_many(1920, short=128), 16
 pairs = preference_batches([pair(i) for i in range(N_PAIRS)], batch_size=BATCH)
-held_out = preference_batches([pair(i, "held_out") for i in range(200)], batch_size=50)
+held_out = preference_batches([pair(i, "held_out") for i in range(how_many(200, short=50))], batch_size=50)  # fmt: skip
 began = time.perf_counter()
 pairs = reference_log_probs(reference, pairs, precision)
 held_out = reference_log_probs(reference, held_out, precision)
@@ -944,7 +938,7 @@ for dpo, ppo in zip(runs_of("dpo", 0.5), runs_of("ppo", 0.05)):
 # by seven to twelve. **In nats:** up to about three, both climb along nearly the same
 # line. There DPO comes to a stand. Its second time through the pairs costs more than a
 # nat and buys a point or so, and more replies become worthless. PPO goes on, and for
-# about four and a half nats it has bought nine points more.
+# a little more than four nats it has bought nine points more than DPO.
 #
 # So can we skip the reward model? For the first seven tenths of the way, yes, and it is a
 # bargain. What DPO cannot have is what the rest is made of: an opinion on replies that
@@ -1007,7 +1001,8 @@ print("turned round:", wrong, "\nas it should be:", right, sep=" ")
 # **A zip that stops early.** Must the prompt be masked? Both answers have the same
 # prompt in front of them, so in the difference it cancels, gradient and all.
 # [OpenRLHF](https://github.com/OpenRLHF/OpenRLHF/issues/235) had left it in, and when
-# somebody asked, found that it makes no difference. Then it was masked all the same, in a line like this one:
+# somebody asked, found that it makes no difference. Then it was masked all the same, in a line
+# like this one:
 
 # %% tags=["nbval-check-output"]
 prompt_lengths = [3, 2]  # of two pairs; the rows are chosen, chosen, rejected, rejected
@@ -1186,7 +1181,7 @@ else:
             )
         return beta * (after - before)
 
-    test = [pair(i, "held_out") for i in range(200, 260)]
+    test = [pair(i, "held_out") for i in range(200, 200 + how_many(60, short=6))]  # fmt: skip
     scores = [
         [judged(p["prompt"], p[side]) for side in ("chosen", "rejected")] for p in test
     ]
