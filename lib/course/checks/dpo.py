@@ -115,6 +115,24 @@ SEQUENCE_LOG_PROB = Exercise(
             run=came_back,
             raises=ValueError,
         ),
+        Case(
+            "6 rows of logits, but 7 targets",
+            lambda: (randn(2, 6, 7), answers((2, 7), (1, 4), n_tokens=7, vocab_size=7)),
+            run=came_back,
+            raises=ValueError,
+        ),
+        Case(
+            "logits of 2 texts, but targets of one",
+            lambda: (randn(2, 6, 7), answers((2, 6), n_tokens=6, vocab_size=7)),
+            run=came_back,
+            raises=ValueError,
+        ),
+        Case(
+            "2 texts of 6 rows, but 3 of 4 targets",
+            lambda: (randn(2, 6, 7), answers((1, 4), (2, 4), (0, 3), n_tokens=4, vocab_size=7)),
+            run=came_back,
+            raises=ValueError,
+        ),
     ],
     speed=lambda: (
         randn(16, 128, 256),
