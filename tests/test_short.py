@@ -27,6 +27,7 @@ CELLS = [
     "def guarded():\n    assert n == 100",
     "try:\n    guarded()\nexcept AssertionError:\n    print('kept')",
     "print('n is', n)",
+    "assert n == 7, 'not so'\nprint('passed over')",
 ]
 RUN = f"""
 from IPython.core.interactiveshell import InteractiveShell
@@ -45,6 +46,7 @@ def test_claims_of_cells_are_left_out_and_guards_stay(short: str, tmp_path: Path
     done = subprocess.run([sys.executable, script], env=space, capture_output=True, text=True)
     if short == "1":
         assert "what is claimed of it is not asserted" in done.stdout
-        assert done.stdout.endswith("kept\nn is 8\n"), done.stdout + done.stderr
+        assert done.stdout.endswith("kept\nn is 8\npassed over\n"), done.stdout + done.stderr
     else:
-        assert done.stdout.endswith("n is 100\n") and "kept" not in done.stdout
+        assert "n is 100\n" in done.stdout and "kept" not in done.stdout
+        assert done.stdout.endswith(": not so\n"), "a claim that fails is an error"

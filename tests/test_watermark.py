@@ -184,14 +184,6 @@ def test_as_an_independent_slow_implementation() -> None:
             assert row == [(slow_hash(key, *words, t) + 0.5) / 2**32 < 0.3 for t in range(500)]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_the_same_on_a_gpu() -> None:
-    contexts = torch.randint(0, 2048, (64, 2))
-    assert green_list(contexts.cuda(), 7, 2048).cpu().equal(green_list(contexts, 7, 2048))
-    u = keyed_uniform(2**63, torch.arange(10**6))
-    assert keyed_uniform(2**63, torch.arange(10**6).cuda()).cpu().equal(u)
-
-
 def test_no_product_leaves_63_bits() -> None:
     assert mix(torch.tensor([0, 1, 2**32 - 1])).ge(0).all()
     for factor in (0x6D5AD4BB, 0x2C4C1B51, 0x31848BAB):

@@ -1,7 +1,7 @@
 """The whole course on a learner's own code: every exercise solved in another way than `lib`, every
 lesson run in order on what was written before, and the last chat as good as the reference's.
 
-Long trainings take eight steps here: what is learnt is for the solutions to show (test_notebooks).
+These are short runs: what is learnt is for the solutions to show (test_notebooks).
 """
 
 from __future__ import annotations

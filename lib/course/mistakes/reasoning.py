@@ -31,6 +31,14 @@ def _grouped(rewards, group_size, normalise, scale):
     return rearrange(advantages, "n g -> (n g)")
 
 
+def _less(rewards, group_size, normalise, eps, baseline):
+    """The right spread, but another baseline than the mean of each group."""
+    _check_groups(rewards, group_size, normalise)
+    groups = rearrange(rewards, "(n g) -> n g", g=group_size)
+    scale = groups.std(dim=1, keepdim=True) + eps if normalise == "std" else 1
+    return rearrange((groups - baseline(groups)) / scale, "n g -> (n g)")
+
+
 @mistake(
     GROUPS,
     "The groups are cut the wrong way: every n-th reward is put into one group, so that answers to "
@@ -71,10 +79,7 @@ def std_over_the_batch(rewards, group_size, normalise="std", eps=1e-4):
     "within each group as well.",
 )
 def mean_over_the_batch(rewards, group_size, normalise="std", eps=1e-4):
-    _check_groups(rewards, group_size, normalise)
-    groups = rearrange(rewards, "(n g) -> n g", g=group_size)
-    scale = groups.std(dim=1, keepdim=True) + eps if normalise == "std" else 1
-    return rearrange((groups - groups.mean()) / scale, "n g -> (n g)")
+    return _less(rewards, group_size, normalise, eps, lambda groups: groups.mean())
 
 
 @mistake(
@@ -83,11 +88,8 @@ def mean_over_the_batch(rewards, group_size, normalise="std", eps=1e-4):
     "whole group, the answer itself included.",
 )
 def less_the_others(rewards, group_size, normalise="std", eps=1e-4):
-    _check_groups(rewards, group_size, normalise)
-    groups = rearrange(rewards, "(n g) -> n g", g=group_size)
-    others = (groups.sum(dim=1, keepdim=True) - groups) / (group_size - 1)
-    scale = groups.std(dim=1, keepdim=True) + eps if normalise == "std" else 1
-    return rearrange((groups - others) / scale, "n g -> (n g)")
+    return _less(rewards, group_size, normalise, eps,
+                 lambda groups: (groups.sum(dim=1, keepdim=True) - groups) / (group_size - 1))  # fmt: skip
 
 
 @mistake(
@@ -181,10 +183,7 @@ def mean_less_reward(rewards, group_size, normalise="std", eps=1e-4):
     "are all wrong not at all.",
 )
 def no_baseline(rewards, group_size, normalise="std", eps=1e-4):
-    _check_groups(rewards, group_size, normalise)
-    groups = rearrange(rewards, "(n g) -> n g", g=group_size)
-    scale = groups.std(dim=1, keepdim=True) + eps if normalise == "std" else 1
-    return rearrange(groups / scale, "n g -> (n g)")
+    return _less(rewards, group_size, normalise, eps, lambda groups: 0)
 
 
 @mistake(
